@@ -1,0 +1,33 @@
+# GNU make 3.81 (macOS) and newer. Every target installs what it lacks first; see Integration/install.
+SWIFT ?= swift
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test format lint clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## Run the pipeline over a sample on the memory backend: no broker needed
+	@Integration/install build
+	$(SWIFT) build --product mq
+	"$$($(SWIFT) build --show-bin-path)/mq" pipeline run --backend memory --input docs/examples/statements.csv --until-idle
+
+build: ## Build everything, debug
+	@Integration/install build
+	$(SWIFT) build
+
+test: ## Run every test, those against live brokers too (private ones, started and stopped here)
+	@Integration/install build redis
+	$(SWIFT) build --build-tests
+	Integration/with-brokers $(SWIFT) test --skip-build
+
+format: ## Format the sources in place
+	@Integration/install swift
+	$(SWIFT) format format --in-place --recursive --parallel Sources Tests Integration Package.swift
+
+lint: ## Check the sources' format and style; any finding fails
+	@Integration/install swift
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Integration Package.swift
+
+clean: ## Remove what the build made
+	$(SWIFT) package clean

@@ -1,0 +1,176 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Settings of every target of ours. Dependencies are built with their own.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
+    .enableUpcomingFeature("ExistentialAny"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
+    .enableUpcomingFeature("MemberImportVisibility"),
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0461-async-function-isolation.md
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+/// A dependency that only exists while the trait `Redis` is on, so that the core builds without any C library.
+func onlyWithRedis(_ name: String, _ package: String) -> Target.Dependency {
+    .product(name: name, package: package, condition: .when(traits: ["Redis"]))
+}
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let redisBackend: Target.Dependency = .target(name: "MessagingRedis", condition: .when(traits: ["Redis"]))
+
+// Debian's hiredis.pc names a flag that SwiftPM warns about, and its headers are where the compiler looks anyway.
+#if os(macOS)
+let hiredisPackage: String? = "hiredis"
+#else
+let hiredisPackage: String? = nil
+#endif
+
+let package = Package(
+    name: "swift-message-queue",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Messaging", targets: ["Messaging"]),
+        .library(name: "MessagingMemory", targets: ["MessagingMemory"]),
+        .library(name: "MessagingRedis", targets: ["MessagingRedis"]),
+        .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
+        .executable(name: "mq", targets: ["mq"]),
+    ],
+    traits: [
+        .trait(name: "Redis", description: "The Redis Streams backend (needs libhiredis)."),
+        .default(enabledTraits: ["Redis"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
+        .package(url: "https://github.com/apple/swift-service-context", from: "1.5.1"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        .target(
+            name: "Messaging",
+            dependencies: [
+                logging, metrics, lifecycle,
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
+                .product(name: "Instrumentation", package: "swift-distributed-tracing"),
+                .product(name: "ServiceContextModule", package: "swift-service-context"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "MessagingMemory",
+            dependencies: [
+                "Messaging",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ],
+            swiftSettings: settings
+        ),
+        .systemLibrary(
+            name: "CHiredis",
+            pkgConfig: hiredisPackage,
+            providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]
+        ),
+        .target(
+            name: "MessagingRedis",
+            dependencies: [
+                "Messaging", logging,
+                .target(name: "CHiredis", condition: .when(traits: ["Redis"])),
+                onlyWithRedis("NIOCore", "swift-nio"),
+                onlyWithRedis("NIOPosix", "swift-nio"),
+                onlyWithRedis("NIOConcurrencyHelpers", "swift-nio"),
+                onlyWithRedis("NIOSSL", "swift-nio-ssl"),
+                onlyWithRedis("DequeModule", "swift-collections"),
+            ],
+            resources: [.embedInCode("Scripts")],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "MessagingPipeline",
+            dependencies: [
+                "Messaging", logging, lifecycle,
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "mq",
+            dependencies: [
+                "Messaging", "MessagingMemory", "MessagingPipeline", redisBackend, logging, lifecycle,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings
+        ),
+
+        // Tests/: hermetic, no server, no network, seconds.
+        .target(
+            name: "TestSupport",
+            dependencies: ["Messaging", logging],
+            path: "Tests/TestSupport",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MessagingTests",
+            dependencies: [
+                "Messaging", "MessagingMemory", "TestSupport",
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+                .product(name: "InMemoryLogging", package: "swift-log"),
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MessagingMemoryTests",
+            dependencies: ["MessagingMemory", "TestSupport"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MessagingRedisTests",
+            dependencies: ["MessagingRedis", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MessagingPipelineTests",
+            dependencies: [
+                "MessagingPipeline", "MessagingMemory", "TestSupport",
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "mqTests",
+            dependencies: ["mq", "TestSupport", .product(name: "Subprocess", package: "swift-subprocess")],
+            swiftSettings: settings
+        ),
+
+        // Integration/: live brokers on loopback, started by Integration/with-brokers.
+        .target(name: "BrokerSupport", path: "Integration/Support", swiftSettings: settings),
+        .testTarget(
+            name: "RedisTests",
+            dependencies: ["MessagingRedis", "BrokerSupport", "TestSupport", logging],
+            path: "Integration/RedisTests",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "PipelineTests",
+            dependencies: [
+                "MessagingPipeline", "MessagingMemory", redisBackend, "mq", "BrokerSupport", "TestSupport", logging,
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
+            path: "Integration/PipelineTests",
+            swiftSettings: settings
+        ),
+    ]
+)
