@@ -1,0 +1,153 @@
+import Instrumentation
+import Metrics
+import ServiceContextModule
+import Tracing
+
+/// Any queue with metrics and trace context: counts what is sent and received, times the operations, and puts the
+/// current trace context into the headers of what is published. Written once, so that all backends report alike.
+public struct InstrumentedQueue: MessageQueue {
+    private let base: any MessageQueue
+    private let instruments: QueueInstruments
+
+    /// Wraps a queue.
+    ///
+    /// - Parameter base: The backend.
+    public init(_ base: any MessageQueue) {
+        self.base = base
+        self.instruments = QueueInstruments(system: base.system)
+    }
+
+    /// The backend's name.
+    public var system: String { base.system }
+
+    /// Publishes messages inside a producer span whose context travels in their headers.
+    ///
+    /// - Parameters:
+    ///   - messages: The messages.
+    ///   - queue: A declared queue.
+    /// - Returns: One outcome per message.
+    /// - Throws: As the backend.
+    public func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
+        let (base, instruments) = (base, instruments)
+        return try await instruments.measure("send", queue) { () async throws(QueueError) in
+            let span = startSpan("send \(queue)", ofKind: .producer)
+            defer { span.end() }
+            span.attributes[MetricNames.system] = base.system
+            span.attributes[MetricNames.destination] = queue
+            span.attributes[MetricNames.operation] = "send"
+            span.attributes["messaging.batch.message_count"] = messages.count
+            // The context travels with every message, so that a consumer in another process can link to it.
+            var carried: MessageHeaders = [:]
+            InstrumentationSystem.instrument.inject(span.context, into: &carried, using: HeaderCarrier())
+            var traced = messages
+            if !carried.isEmpty {
+                for index in traced.indices {
+                    for header in carried { traced[index].headers.set(header.name, header.value) }
+                }
+            }
+            do throws(QueueError) {
+                let outcomes = try await base.publish(traced, to: queue)
+                instruments.sent(outcomes.count(where: \.isConfirmed), queue)
+                return outcomes
+            } catch {
+                span.recordError(error)
+                throw error
+            }
+        }
+    }
+
+    /// Opens a consumer whose deliveries are counted.
+    ///
+    /// - Parameters:
+    ///   - queue: A declared queue.
+    ///   - group: A declared group of it.
+    ///   - consumer: The consumer's name.
+    ///   - options: How deliveries are handed over.
+    /// - Returns: The consumer.
+    /// - Throws: As the backend.
+    public func consume(
+        _ queue: String,
+        group: String,
+        consumer: String,
+        options: ConsumerOptions
+    ) async throws(QueueError) -> any QueueConsumer {
+        InstrumentedConsumer(
+            base: try await base.consume(queue, group: group, consumer: consumer, options: options),
+            instruments: instruments
+        )
+    }
+
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func capabilities() async throws(QueueError) -> Capabilities { try await base.capabilities() }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func declare(_ definition: QueueDefinition) async throws(QueueError) { try await base.declare(definition) }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func definition(of queue: String) async throws(QueueError) -> QueueDefinition? {
+        try await base.definition(of: queue)
+    }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func queues() async throws(QueueError) -> [String] { try await base.queues() }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
+        try await base.statistics(of: queue)
+    }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func deadLetters(
+        of queue: String,
+        matching filter: DeadLetterFilter,
+        after: String?,
+        limit: Int
+    ) async throws(QueueError) -> Page<DeadLetter> {
+        try await base.deadLetters(of: queue, matching: filter, after: after, limit: limit)
+    }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
+        try await base.redrive(ids, of: queue)
+    }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func discardDeadLetters(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
+        try await base.discardDeadLetters(ids, of: queue)
+    }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func scheduled(
+        of queue: String,
+        after: String?,
+        limit: Int
+    ) async throws(QueueError) -> Page<ScheduledMessage> {
+        try await base.scheduled(of: queue, after: after, limit: limit)
+    }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func cancelScheduled(_ ids: [MessageID], of queue: String) async throws(QueueError) -> [MessageID] {
+        try await base.cancelScheduled(ids, of: queue)
+    }
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func close() async { await base.close() }
+}
+
+/// A consumer that counts and times.
+struct InstrumentedConsumer: QueueConsumer {
+    let base: any QueueConsumer
+    let instruments: QueueInstruments
+
+    var queue: String { base.queue }
+    var group: String { base.group }
+    var name: String { base.name }
+    var lease: Duration { base.lease }
+
+    func receive(max: Int, wait: Duration) async throws(QueueError) -> [Delivery] {
+        // Not timed: a receive lasts as long as the queue is empty.
+        let deliveries = try await base.receive(max: max, wait: wait)
+        if !deliveries.isEmpty { instruments.consumed(deliveries.count, queue) }
+        return deliveries
+    }
+
+    func settle(_ requests: [SettleRequest]) async throws(QueueError) -> [SettleOutcome] {
+        let base = base
+        return try await instruments.measure("settle", queue) { () async throws(QueueError) in
+            try await base.settle(requests)
+        }
+    }
+
+    func renew(_ receipts: [Receipt]) async throws(QueueError) -> [Bool] { try await base.renew(receipts) }
+    func close() async { await base.close() }
+}
