@@ -1,0 +1,198 @@
+#if Redis
+import Logging
+import Messaging
+import NIOConcurrencyHelpers
+import NIOCore
+
+/// A connection that is opened when it is needed and again after it broke. Concurrent callers share one attempt.
+final class RedisLink: Sendable {
+    private enum State {
+        case idle
+        case connecting(Task<RedisConnection, any Error>)
+        case connected(RedisConnection)
+        case closed
+    }
+
+    let configuration: RedisConfiguration
+    private let purpose: RedisConnection.Purpose
+    private let logger: Logger
+    private let state = NIOLockedValueBox(State.idle)
+
+    init(_ configuration: RedisConfiguration, _ purpose: RedisConnection.Purpose, logger: Logger) {
+        self.configuration = configuration
+        self.purpose = purpose
+        self.logger = logger
+    }
+
+    /// The connection that is open, if one is.
+    var current: RedisConnection? {
+        state.withLockedValue { state in
+            if case .connected(let connection) = state, connection.isActive { connection } else { nil }
+        }
+    }
+
+    /// Returns the open connection, or opens one within the connect deadline.
+    func connection() async throws(QueueError) -> RedisConnection {
+        enum Step {
+            case ready(RedisConnection)
+            case wait(Task<RedisConnection, any Error>)
+            case closed
+        }
+        let step: Step = state.withLockedValue { state in
+            switch state {
+            case .connected(let connection) where connection.isActive: return .ready(connection)
+            case .connecting(let task): return .wait(task)
+            case .closed: return .closed
+            case .idle, .connected:
+                let (configuration, purpose) = (configuration, purpose)
+                let task = Task { [self] in
+                    let result = await Self.open(configuration, purpose)
+                    settle(result)
+                    return try result.get()
+                }
+                state = .connecting(task)
+                return .wait(task)
+            }
+        }
+        switch step {
+        case .ready(let connection): return connection
+        case .closed: throw Self.closedError
+        case .wait(let task):
+            do {
+                return try await task.value
+            } catch let error as QueueError {
+                throw error
+            } catch {
+                throw QueueError(.unavailable, "cannot reach Redis", underlying: error)
+            }
+        }
+    }
+
+    private static func open(
+        _ configuration: RedisConfiguration,
+        _ purpose: RedisConnection.Purpose
+    ) async -> Result<RedisConnection, QueueError> {
+        do throws(QueueError) {
+            return .success(try await RedisConnection.open(configuration, purpose))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func settle(_ result: Result<RedisConnection, QueueError>) {
+        let unwanted: RedisConnection? = state.withLockedValue { state in
+            if case .closed = state { return try? result.get() }
+            switch result {
+            case .success(let connection): state = .connected(connection)
+            case .failure: state = .idle
+            }
+            return nil
+        }
+        unwanted?.close()
+        if case .success(let connection) = result {
+            logger.debug("connected to Redis", metadata: [LogKeys.endpoint: "\(connection.endpoint)"])
+        }
+    }
+
+    /// Sends commands, connecting first if need be.
+    func send(_ commands: RESPWriter, timeout: Duration? = nil) async throws(QueueError) -> [RedisReply] {
+        try await connection().send(commands, timeout: timeout ?? configuration.commandTimeout)
+    }
+
+    /// Sends one command.
+    func command(_ words: [String], queue: String? = nil) async throws(QueueError) -> RedisReply {
+        var writer = RESPWriter()
+        writer.command(words)
+        return try Self.first(try await send(writer)).checked(queue)
+    }
+
+    /// Runs one script.
+    func run(_ call: ScriptCall, queue: String?) async throws(QueueError) -> RedisReply {
+        try Self.first(try await run([call])).checked(queue)
+    }
+
+    /// Runs scripts in one round trip, in order. Those that the server has forgotten are sent again with their text:
+    /// a script that is unknown has done nothing.
+    func run(_ calls: [ScriptCall]) async throws(QueueError) -> [RedisReply] {
+        let connection = try await connection()
+        var replies = try await connection.send(
+            ScriptCall.encode(calls, hashes: connection.hashes),
+            timeout: configuration.commandTimeout
+        )
+        let forgotten = replies.indices.filter { replies[$0].error?.hasPrefix("NOSCRIPT") == true }
+        if !forgotten.isEmpty {
+            let again = try await connection.send(
+                ScriptCall.encode(forgotten.map { calls[$0] }, hashes: nil),
+                timeout: configuration.commandTimeout
+            )
+            for (index, reply) in zip(forgotten, again) { replies[index] = reply }
+        }
+        return replies
+    }
+
+    /// Closes the connection so that the next use opens a new one.
+    func drop() { current?.close() }
+
+    func close() {
+        let connection: RedisConnection? = state.withLockedValue { state in
+            defer { state = .closed }
+            if case .connected(let connection) = state { return connection }
+            return nil
+        }
+        connection?.close()
+    }
+
+    func closeAndWait() async {
+        let connection = current
+        close()
+        await connection?.closeAndWait()
+    }
+
+    static let closedError = QueueError(.closed, "the queue was closed; open a new one", isRetryable: false)
+
+    private static func first(_ replies: [RedisReply]) throws(QueueError) -> RedisReply {
+        guard let reply = replies.first else { throw QueueError(.undecodable, "Redis sent no reply") }
+        return reply
+    }
+}
+
+/// One call of a script: how many words its keys and arguments are, and what writes them.
+struct ScriptCall {
+    let script: RedisScript
+    let keys: [String]
+    let arguments: Int
+    let write: (inout RESPWriter) -> Void
+
+    init(_ script: RedisScript, keys: [String], arguments: Int, _ write: @escaping (inout RESPWriter) -> Void) {
+        self.script = script
+        self.keys = keys
+        self.arguments = arguments
+        self.write = write
+    }
+
+    init(_ script: RedisScript, keys: [String], _ words: [String] = []) {
+        self.init(script, keys: keys, arguments: words.count) { writer in
+            for word in words { writer.word(word) }
+        }
+    }
+
+    /// Writes calls by hash, or with the scripts' text when there are no hashes.
+    static func encode(_ calls: [ScriptCall], hashes: [String]?) -> RESPWriter {
+        var writer = RESPWriter(capacity: 1024)
+        for call in calls {
+            writer.command(3 + call.keys.count + call.arguments)
+            if let hashes {
+                writer.word("EVALSHA")
+                writer.word(hashes[call.script.rawValue])
+            } else {
+                writer.word("EVAL")
+                writer.word(call.script.source)
+            }
+            writer.word(call.keys.count)
+            for key in call.keys { writer.word(key) }
+            call.write(&writer)
+        }
+        return writer
+    }
+}
+#endif

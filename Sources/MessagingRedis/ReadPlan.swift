@@ -1,0 +1,42 @@
+#if Redis
+import Messaging
+
+/// Decides how to ask two streams, the log and the group's private one, for at most so many entries. A count of
+/// XREADGROUP holds per stream, so the number is split.
+struct ReadPlan: Sendable {
+    struct Step: Sendable, Equatable {
+        /// How many to ask the log for; zero leaves it out.
+        var log: Int
+        /// How many to ask the private stream for; zero leaves it out.
+        var retry: Int
+        /// Whether to wait in one command for whichever has something first.
+        var blocks: Bool
+    }
+
+    /// Whether the last read found something, so that there probably is more.
+    private var isBusy = false
+    /// Whether the private stream had as much as it was asked for.
+    private var retryIsFull = false
+    private var turn = false
+
+    mutating func next(max: Int, mayBlock: Bool) -> Step {
+        if !isBusy, mayBlock {
+            // Both streams are empty, in all likelihood: then one of them serves the read when something comes.
+            return Step(log: Swift.max(1, max / 2), retry: Swift.max(1, max / 2), blocks: true)
+        }
+        if max == 1 {
+            turn.toggle()
+            return turn ? Step(log: 0, retry: 1, blocks: false) : Step(log: 1, retry: 0, blocks: false)
+        }
+        let retry = retryIsFull ? max / 2 : Swift.max(1, max / 8)
+        return Step(log: max - retry, retry: retry, blocks: false)
+    }
+
+    mutating func found(_ items: [GroupReader.Item], by step: Step) {
+        let retried = items.count { $0.receipt.source == GroupReader.privateSource }
+        retryIsFull = step.retry > 0 && retried >= step.retry
+        // With a single slot the streams are asked in turn: one that was empty says nothing of the other.
+        isBusy = !items.isEmpty || (isBusy && step.log == 0 && !step.blocks)
+    }
+}
+#endif

@@ -1,0 +1,417 @@
+#if Redis
+import Logging
+import Messaging
+import NIOConcurrencyHelpers
+
+/// A member of a group on Redis: reads with its own blocking connection, settles by scripts on the shared one.
+final class RedisConsumer: QueueConsumer {
+    private struct State {
+        var ledger = SettlementLedger()
+        /// Deliveries that came beyond what was asked for; leased, not handed over.
+        var surplus: [Delivery] = []
+        /// Settlements whose answer never came.
+        var unknown: Set<Receipt> = []
+        var plan = ReadPlan()
+        var isClosed = false
+        var acknowledged = 0
+    }
+
+    let queue: String
+    let group: String
+    let name: String
+    let lease: Duration
+
+    private let owner: RedisQueue
+    private let keeper: GroupKeeper
+    private let keys: RedisKeys
+    private let own: RedisKeys.Group
+    private let mode: ConsumerOptions.Mode
+    private let reader: GroupReader
+    private let gate = Gate()
+    private let logger: Logger
+    private let state = NIOLockedValueBox(State())
+
+    /// After so many acknowledged messages the stream is trimmed along the way.
+    private static let trimEvery = 2000
+
+    init(owner: RedisQueue, keeper: GroupKeeper, group: GroupDefinition, name: String, mode: ConsumerOptions.Mode) {
+        self.owner = owner
+        self.keeper = keeper
+        self.keys = keeper.queueKeys
+        self.own = keys.group(group.name)
+        self.queue = keys.queue
+        self.group = group.name
+        self.name = name
+        self.lease = group.lease
+        self.mode = mode
+        var logger = owner.logger
+        logger[metadataKey: LogKeys.queue] = .string(keys.queue)
+        logger[metadataKey: LogKeys.group] = .string(group.name)
+        logger[metadataKey: LogKeys.consumer] = .string(name)
+        self.logger = logger
+        self.reader = GroupReader(owner.configuration, control: owner.link, logger: logger)
+    }
+
+    /// Registers with the server: Redis does so by itself only when there is something to read.
+    func register() async throws(QueueError) {
+        var writer = RESPWriter()
+        for stream in [keys.log, own.retry] { writer.command(["XGROUP", "CREATECONSUMER", stream, group, name]) }
+        for reply in try await owner.link.send(writer) {
+            if reply.error?.contains("NOGROUP") == true || reply.error?.contains("requires the key to exist") == true {
+                guard try await owner.recreate(queue) else { _ = try reply.checked(queue); return }
+                for reply in try await owner.link.send(writer) { _ = try reply.checked(queue) }
+                return
+            }
+            _ = try reply.checked(queue)
+        }
+    }
+
+    // MARK: - Receiving
+
+    func receive(max: Int, wait: Duration) async throws(QueueError) -> [Delivery] {
+        guard 1...1000 ~= max else {
+            throw QueueError(.invalidArgument, "receive takes 1 to 1000 deliveries, not \(max)", queue: queue)
+        }
+        let clock = QueueClock.system
+        let deadline = clock.now() + Swift.max(wait, .zero)
+        var failures = 0
+        while true {
+            try checkOpen()
+            if Task.isCancelled { throw cancelled }
+            let failure: QueueError
+            do throws(QueueError) {
+                let deliveries = try await turn(max: max, until: deadline)
+                if !deliveries.isEmpty || clock.now() >= deadline { return deliveries }
+                failures = 0
+                continue
+            } catch {
+                failure = error
+            }
+            if failure.code == .topologyLost || failure.code == .notFound {
+                guard failures < 3, try await owner.recreate(queue) else { throw failure }
+                failures += 1
+                continue
+            }
+            guard failure.isRetryable else { throw failure }
+            failures += 1
+            let pause = Backoff.delay(failures)
+            if clock.now() + pause >= deadline {
+                throw QueueError(
+                    .unavailable,
+                    failure.message,
+                    queue: queue,
+                    underlying: failure.underlying
+                )
+            }
+            do { try await clock.sleep(for: pause) } catch { throw cancelled }
+        }
+    }
+
+    /// One look at the group, alone on the connection.
+    private func turn(max: Int, until deadline: Duration) async throws(QueueError) -> [Delivery] {
+        guard await gate.enter() else { throw cancelled }
+        defer { gate.leave() }
+        let early = state.withLockedValue { state in
+            let taken = Array(state.surplus.prefix(max))
+            state.surplus.removeFirst(taken.count)
+            for delivery in taken { state.ledger.handOver(delivery.receipt) }
+            return taken
+        }
+        if !early.isEmpty { return early }
+        let remaining = Swift.max(.zero, deadline - QueueClock.system.now())
+        let heartbeat = owner.configuration.heartbeat
+        let step = state.withLockedValue { $0.plan.next(max: max, mayBlock: remaining > .zero) }
+        let entries = try await reader.read(
+            step,
+            log: keys.log,
+            retry: own.retry,
+            group: group,
+            consumer: name,
+            block: min(remaining, heartbeat)
+        )
+        state.withLockedValue { $0.plan.found(entries, by: step) }
+        if entries.isEmpty { return [] }
+        if Task.isCancelled || isClosed {
+            await giveBack(entries.map(\.receipt), counted: false)
+            throw isClosed ? RedisLink.closedError : cancelled
+        }
+        return try await handOver(entries, max: max)
+    }
+
+    /// Turns entries into deliveries. What is no message goes to the dead letters, and the rest flows on.
+    private func handOver(_ entries: [GroupReader.Item], max: Int) async throws(QueueError) -> [Delivery] {
+        var deliveries: [Delivery] = []
+        deliveries.reserveCapacity(entries.count)
+        for item in entries {
+            if let problem = item.entry.problem {
+                await reject(item, problem)
+            } else {
+                deliveries.append(delivery(item))
+            }
+        }
+        if mode == .atMostOnce { return try await settled(deliveries) }
+        return state.withLockedValue { state in
+            let handed = deliveries.prefix(max)
+            for delivery in handed { state.ledger.handOver(delivery.receipt) }
+            state.surplus += deliveries.dropFirst(max)
+            return Array(handed)
+        }
+    }
+
+    private func delivery(_ item: GroupReader.Item) -> Delivery {
+        let entry = item.entry
+        let published = entry.published ?? Int64(clamping: item.id.milliseconds)
+        return Delivery(
+            message: entry.message,
+            queue: queue,
+            group: group,
+            attempt: entry.previousAttempts + 1,
+            receipt: item.receipt,
+            publishedAt: UnixTime.date(published),
+            redrives: entry.redrives,
+            history: entry.history
+        )
+    }
+
+    private func reject(_ item: GroupReader.Item, _ problem: String) async {
+        logger.notice(
+            "an entry is no message and goes to the dead letters",
+            metadata: [LogKeys.messageID: "\(item.id)", LogKeys.error: "\(problem)"]
+        )
+        let call = rejectCall(item.receipt, .undecodable, problem)
+        do throws(QueueError) {
+            _ = try await owner.link.run(call, queue: queue)
+        } catch {
+            // It stays pending and is tried again when its lease has run out.
+            logger.warning("a dead letter could not be written", metadata: [LogKeys.error: "\(error)"])
+        }
+    }
+
+    /// At most once: acknowledged before the hand-over, and handed over only when that is certain.
+    private func settled(_ deliveries: [Delivery]) async throws(QueueError) -> [Delivery] {
+        state.withLockedValue { state in
+            for delivery in deliveries { state.ledger.handOver(delivery.receipt) }
+        }
+        let outcomes = try await settle(deliveries.map { SettleRequest($0.receipt, .acknowledge) })
+        return zip(deliveries, outcomes).compactMap { delivery, outcome in
+            if case .settled = outcome { delivery } else { nil }
+        }
+    }
+
+    // MARK: - Settling
+
+    func settle(_ requests: [SettleRequest]) async throws(QueueError) -> [SettleOutcome] {
+        try checkOpen()
+        var outcomes = [SettleOutcome](repeating: .leaseLost, count: requests.count)
+        var plan = SettlePlan()
+        state.withLockedValue { state in
+            for (index, request) in requests.enumerated() {
+                switch state.ledger.begin(request.receipt) {
+                case .proceed: plan.add(index, request)
+                case .alreadySettled: outcomes[index] = .alreadySettled
+                case .leaseLost: outcomes[index] = .leaseLost
+                }
+            }
+        }
+        if plan.isEmpty { return outcomes }
+        var calls: [ScriptCall] = []
+        var steps = plan.steps()
+        for step in steps { calls.append(call(for: step)) }
+        if shouldTrim(plan.acknowledgements) {
+            calls.append(ScriptCall(.trim, keys: [keys.log, keys.meta]))
+        }
+        let replies: [RedisReply]
+        do {
+            replies = try await owner.link.run(calls)
+        } catch {
+            let wasSent = error.code == .indeterminate
+            state.withLockedValue { state in
+                for receipt in plan.receipts {
+                    state.ledger.end(receipt, .failed)
+                    if wasSent { state.unknown.insert(receipt) }
+                }
+            }
+            guard wasSent else { throw error.about(queue) }
+            for index in plan.indices { outcomes[index] = .failed(error.about(queue)) }
+            return outcomes
+        }
+        for (step, reply) in zip(steps, replies) { conclude(step, reply, &outcomes) }
+        steps.removeAll()
+        return outcomes
+    }
+
+    /// Notes what one script call answered.
+    private func conclude(_ step: SettlePlan.Step, _ reply: RedisReply, _ outcomes: inout [SettleOutcome]) {
+        if let error = reply.error {
+            let error = RedisErrors.error(error, queue: queue)
+            state.withLockedValue { state in
+                for (index, request) in step.requests {
+                    state.ledger.end(request.receipt, .failed)
+                    outcomes[index] = .failed(error)
+                }
+            }
+            return
+        }
+        let answers = reply.integer.map { [$0] } ?? reply.integers
+        state.withLockedValue { state in
+            for (position, (index, request)) in step.requests.enumerated() {
+                let answer = position < answers.count ? answers[position] : 0
+                let wasUnknown = state.unknown.remove(request.receipt) != nil
+                if answer == 1 {
+                    state.ledger.end(request.receipt, .settled)
+                    outcomes[index] = .settled
+                } else if wasUnknown {
+                    // The first attempt may have done it; nobody can tell it from a lost lease.
+                    state.ledger.end(request.receipt, .leaseLost)
+                    outcomes[index] = .failed(
+                        QueueError(
+                            .indeterminate,
+                            "an earlier attempt to settle may have been carried out",
+                            queue: queue,
+                            isRetryable: false
+                        )
+                    )
+                } else {
+                    state.ledger.end(request.receipt, .leaseLost)
+                    outcomes[index] = .leaseLost
+                }
+            }
+        }
+        for (_, request) in step.requests {
+            if case .retry(let delay, _) = request.settlement, delay > .zero { keeper.due(after: delay) }
+        }
+    }
+
+    private func call(for step: SettlePlan.Step) -> ScriptCall {
+        let stream = step.isPrivate ? own.retry : keys.log
+        let flag = step.isPrivate ? "1" : "0"
+        let ids = step.requests.map { EntryID($0.1.receipt).description }
+        switch step.kind {
+        case .acknowledge: return ScriptCall(.acknowledge, keys: [stream], [group, name, flag] + ids)
+        case .release: return ScriptCall(.release, keys: [stream, own.retry], [group, name, flag, "0"] + ids)
+        case .retry(let delay, let error):
+            return ScriptCall(
+                .retry,
+                keys: [stream, own.retry, own.due, own.held],
+                [
+                    group, name, flag, ids[0], String(delay.milliseconds), Failure.shortened(error ?? ""), keys.wake,
+                ]
+            )
+        case .reject(let reason, let error): return rejectCall(step.requests[0].1.receipt, reason, error ?? "")
+        }
+    }
+
+    private func rejectCall(_ receipt: Receipt, _ reason: DeadLetterReason, _ error: String) -> ScriptCall {
+        let isPrivate = receipt.source == GroupReader.privateSource
+        return ScriptCall(
+            .reject,
+            keys: [isPrivate ? own.retry : keys.log, keys.deadLetters, keys.meta],
+            [
+                group, name, isPrivate ? "1" : "0", EntryID(receipt).description, reason.rawValue,
+                Failure.shortened(error),
+            ]
+        )
+    }
+
+    private func shouldTrim(_ count: Int) -> Bool {
+        state.withLockedValue { state in
+            state.acknowledged += count
+            guard state.acknowledged >= Self.trimEvery else { return false }
+            state.acknowledged = 0
+            return true
+        }
+    }
+
+    // MARK: - Renewing
+
+    func renew(_ receipts: [Receipt]) async throws(QueueError) -> [Bool] {
+        try checkOpen()
+        // What waits here unasked is leased too.
+        let surplus = state.withLockedValue { $0.surplus.map(\.receipt) }
+        var kept: [Receipt: Bool] = [:]
+        for source in [GroupReader.logSource, GroupReader.privateSource] {
+            let ids = (receipts + surplus).filter { $0.source == source }.map(EntryID.init).sorted()
+            if ids.isEmpty { continue }
+            let stream = source == GroupReader.logSource ? keys.log : own.retry
+            for start in stride(from: 0, to: ids.count, by: 1000) {
+                let page = ids[start..<min(start + 1000, ids.count)]
+                let answers = try await owner.link.run(
+                    ScriptCall(.renew, keys: [stream], [group, name] + page.map(\.description)),
+                    queue: queue
+                ).integers
+                for (id, answer) in zip(page, answers) { kept[id.receipt(source)] = answer == 1 }
+            }
+        }
+        return state.withLockedValue { state in
+            state.surplus.removeAll { kept[$0.receipt] == false }
+            return receipts.map { receipt in
+                let isKept = kept[receipt] == true
+                if !isKept { state.ledger.lose(receipt) }
+                return isKept
+            }
+        }
+    }
+
+    // MARK: - Closing
+
+    func close() async {
+        let wasOpen = state.withLockedValue { state in
+            defer { state.isClosed = true }
+            return !state.isClosed
+        }
+        guard wasOpen else { return }
+        await reader.interrupt()
+        // A read that is under way gives back what it gets; then nobody else enters.
+        await gate.close()
+        let (held, surplus) = state.withLockedValue { state in
+            defer { state.surplus = [] }
+            return (state.ledger.takeAll(), state.surplus.map(\.receipt))
+        }
+        await giveBack(held, counted: true)
+        await giveBack(surplus, counted: false)
+        await keeper.leave(name)
+        _ = try? await owner.link.run(
+            ScriptCall(.leave, keys: [keys.log, own.retry, own.seen], [group, name]),
+            queue: queue
+        )
+        reader.close()
+        owner.forget(self)
+    }
+
+    /// Makes deliveries available to others at once.
+    private func giveBack(_ receipts: [Receipt], counted: Bool) async {
+        var calls: [ScriptCall] = []
+        for source in [GroupReader.logSource, GroupReader.privateSource] {
+            let ids = receipts.filter { $0.source == source }.map(EntryID.init).sorted()
+            let isPrivate = source == GroupReader.privateSource
+            for start in stride(from: 0, to: ids.count, by: 100) {
+                let page = ids[start..<min(start + 100, ids.count)].map(\.description)
+                calls.append(
+                    ScriptCall(
+                        .release,
+                        keys: [isPrivate ? own.retry : keys.log, own.retry],
+                        [group, name, isPrivate ? "1" : "0", counted ? "1" : "0"] + page
+                    )
+                )
+            }
+        }
+        if calls.isEmpty { return }
+        do throws(QueueError) {
+            for reply in try await owner.link.run(calls) { _ = try reply.checked(queue) }
+        } catch {
+            logger.warning(
+                "deliveries could not be given back; they come again when their lease has run out",
+                metadata: [LogKeys.error: "\(error)", LogKeys.count: "\(receipts.count)"]
+            )
+        }
+    }
+
+    private var isClosed: Bool { state.withLockedValue { $0.isClosed } }
+
+    private func checkOpen() throws(QueueError) {
+        if isClosed { throw QueueError(.closed, "the consumer was closed", queue: queue, isRetryable: false) }
+    }
+
+    private var cancelled: QueueError { QueueError(.cancelled, "receive was cancelled", queue: queue) }
+}
+#endif

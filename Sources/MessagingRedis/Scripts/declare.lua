@@ -1,0 +1,42 @@
+-- KEYS log meta dlq   ARGV dedupe_ms retention_ms max_ready ordering {group lease_ms max_attempts start retry}…
+-- → 'OK' | {'CONFLICT', what, wanted, found}
+local log, meta, dlq = KEYS[1], KEYS[2], KEYS[3]
+for key, want in pairs({[log] = 'stream', [dlq] = 'stream', [meta] = 'hash'}) do
+  local found = redis.call('TYPE', key)['ok']
+  if found ~= 'none' and found ~= want then return {'CONFLICT', "type of key '" .. key .. "'", want, found} end
+end
+local wanted = {
+  {'format', '1'}, {'dedupe_ms', ARGV[1]}, {'retention_ms', ARGV[2]}, {'max_ready', ARGV[3]}, {'ordering', ARGV[4]}
+}
+for i = 5, #ARGV, 5 do
+  wanted[#wanted + 1] = {'group:' .. ARGV[i] .. ':lease_ms', ARGV[i + 1]}
+  wanted[#wanted + 1] = {'group:' .. ARGV[i] .. ':max_attempts', ARGV[i + 2]}
+  local found = redis.call('TYPE', ARGV[i + 4])['ok']
+  if found ~= 'none' and found ~= 'stream' then
+    return {'CONFLICT', "type of key '" .. ARGV[i + 4] .. "'", 'stream', found}
+  end
+end
+for _, w in ipairs(wanted) do
+  local found = redis.call('HGET', meta, w[1])
+  if found and found ~= w[2] then return {'CONFLICT', w[1], w[2], found} end
+end
+for _, w in ipairs(wanted) do redis.call('HSET', meta, w[1], w[2]) end
+local existing = groups_of(log)
+for i = 5, #ARGV, 5 do
+  local group, start, retry = ARGV[i], ARGV[i + 3], ARGV[i + 4]
+  if not existing[group] then
+    -- A group that was lost begins where it was known to be, never at the end.
+    local floor = redis.call('HGET', meta, 'group:' .. group .. ':floor')
+    if floor then
+      local ms, seq = string.match(floor, '^(%d+)-(%d+)$')
+      local n = tonumber(seq)
+      start = n > 0 and ms .. '-' .. string.format('%d', n - 1) or string.format('%d-%s', math.max(0, tonumber(ms) - 1), '18446744073709551615')
+      if ms == '0' and n == 0 then start = '0-0' end
+    end
+    create_group(log, group, start)
+    local position = groups_of(log)[group]
+    redis.call('HSET', meta, 'group:' .. group .. ':floor', floor_of(log, group, position))
+  end
+  if not groups_of(retry)[group] then redis.call('XGROUP', 'CREATE', retry, group, '0', 'MKSTREAM') end
+end
+return 'OK'
