@@ -1,0 +1,61 @@
+import DequeModule
+import Messaging
+
+/// The ids that were accepted within the dedupe window, with a digest of their bodies.
+struct DedupeWindow: Sendable {
+    enum Answer: Sendable {
+        case new
+        case duplicate
+        case conflict
+    }
+
+    private struct Mark: Sendable {
+        let digest: Int
+        /// Tells a mark that was just set from one that was there.
+        let number: UInt64
+    }
+
+    let window: Duration
+    private var marks: [MessageID: Mark] = [:]
+    private var order: Deque<(id: MessageID, number: UInt64, until: Duration)> = []
+    private var last: UInt64 = 0
+
+    init(window: Duration) { self.window = window.bounded }
+
+    var count: Int { marks.count }
+
+    /// Tells whether an id is known, and remembers it when it is not.
+    mutating func admit(_ message: Message, now: Duration) -> Answer {
+        guard window > .zero else { return .new }
+        last += 1
+        let fresh = Mark(digest: Self.digest(message.body), number: last)
+        // Looks up and inserts in one go: hashing the id is most of what publishing costs.
+        let mark = Self.value(&marks[message.id, default: fresh])
+        guard mark.number == fresh.number else { return mark.digest == fresh.digest ? .duplicate : .conflict }
+        order.append((message.id, fresh.number, now + window))
+        return .new
+    }
+
+    /// Forgets an id whose message was not kept after all.
+    mutating func forget(_ id: MessageID) {
+        marks[id] = nil
+        // Refused messages must not pile up here while the queue is full.
+        if order.last?.id == id { order.removeLast() }
+    }
+
+    mutating func expire(now: Duration) {
+        while let first = order.first, first.until <= now {
+            order.removeFirst()
+            // A forgotten id may have been accepted again later.
+            if marks[first.id]?.number == first.number { marks[first.id] = nil }
+        }
+    }
+
+    private static func value(_ mark: inout Mark) -> Mark { mark }
+
+    private static func digest(_ body: [UInt8]) -> Int {
+        var hasher = Hasher()
+        body.withUnsafeBytes { hasher.combine(bytes: $0) }
+        return hasher.finalize()
+    }
+}

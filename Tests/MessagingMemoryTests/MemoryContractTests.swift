@@ -1,0 +1,39 @@
+import Messaging
+import MessagingMemory
+import Synchronization
+import TestSupport
+import Testing
+
+/// The contract's cases on the memory queue, with a clock that moves only when a case lets time pass.
+struct MemoryHarness: ContractHarness {
+    private let clock: ManualClock
+    private let broker: MemoryQueue
+
+    init() {
+        clock = ManualClock()
+        broker = MemoryQueue(clock: clock.queueClock, maxBodyBytes: 1 << 20)
+    }
+
+    var timeUnit: Duration { .seconds(1) }
+    var tolerance: Duration { .milliseconds(100) }
+    var now: Duration { clock.now }
+
+    func makeQueue() async throws -> any MessageQueue { broker.makeClient() }
+    func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
+    func advance(by duration: Duration) async throws { clock.advance(by: duration) }
+}
+
+@Suite("The memory queue keeps the contract")
+struct MemoryContractTests {
+    @Test(arguments: ContractCase.all)
+    func keeps(_ law: ContractCase) async throws {
+        try await law.run(MemoryHarness())
+    }
+
+    @Test("every case has an id of its own")
+    func ids() {
+        let ids = ContractCase.all.map(\.id)
+        #expect(Set(ids).count == ids.count)
+        #expect(ids.count >= 35)
+    }
+}

@@ -1,0 +1,158 @@
+import Messaging
+
+extension ContractCase {
+    static let deadLetters = [reason, poison, inspect, redrive, discardLetters]
+
+    private static let reason = ContractCase(
+        "dlq.reason",
+        "a dead letter has its message, group, reason, error, attempts and history",
+        requires: [.deadLetters]
+    ) { harness in
+        let stage = try await Stage(harness) { $0.groups[0].maxAttempts = 3 }
+        let consumer = try await stage.consumer()
+        let message = Message(
+            body: [0, 255, 10],
+            key: "k",
+            headers: ["a": "b"],
+            contentType: "application/octet-stream"
+        )
+        try await stage.publish([message])
+        for attempt in 1...3 {
+            let delivery = try await stage.takeOne(from: consumer)
+            try expectEqual(delivery.attempt, attempt, "the attempt")
+            try await consumer.settle(delivery, .retry(after: .zero, error: "failure \(attempt)"))
+        }
+        try await stage.expectQuiet(consumer, for: stage.unit)
+        let letter = try await stage.deadLetter()
+        try expectEqual(letter.message, message, "the message")
+        try expectEqual(letter.queue, stage.name, "the queue")
+        try expectEqual(letter.group, "workers", "the group")
+        try expectEqual(letter.reason, .attemptsExhausted, "the reason")
+        try expectEqual(letter.attempts, 3, "the attempts")
+        try expectEqual(letter.history.map(\.error), (1...3).map { "failure \($0)" }, "the history")
+        try expect(letter.failedAt != nil, "there is no time of failure")
+        try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0, dead: 1)
+    }
+
+    private static let poison = ContractCase(
+        "dlq.poison",
+        "a message that is rejected on attempt 1 is a dead letter, and the next one flows",
+        requires: [.deadLetters]
+    ) { harness in
+        let stage = try await Stage(harness)
+        let consumer = try await stage.consumer()
+        try await stage.publish(2)
+        let taken = try await stage.take(2, from: consumer)
+        let own = DeadLetterReason(rawValue: "not-json")
+        try await consumer.settle(taken[0], .reject(reason: own, error: "line 1: not JSON"))
+        try await consumer.acknowledge(taken[1])
+        let letter = try await stage.deadLetter()
+        try expectEqual(letter.message.id, taken[0].message.id, "the message")
+        try expectEqual(letter.reason, own, "the reason")
+        try expectEqual(letter.error, "line 1: not JSON", "the error")
+        try expectEqual(letter.attempts, 1, "the attempts")
+        try await stage.expectNothing(consumer, for: stage.unit)
+    }
+
+    private static let inspect = ContractCase(
+        "dlq.inspect",
+        "listing dead letters in pages and by filter changes nothing",
+        requires: [.deadLetters]
+    ) { harness in
+        let stage = try await Stage(harness)
+        let consumer = try await stage.consumer()
+        let messages = try await stage.publish(20)
+        for delivery in try await stage.take(20, from: consumer) {
+            let isEven = Stage.text(delivery).last?.wholeNumberValue?.isMultiple(of: 2) == true
+            let reason: DeadLetterReason = isEven ? .rejected : .attemptsExhausted
+            try await consumer.settle(delivery, .reject(reason: reason, error: "Error of \(Stage.text(delivery))"))
+        }
+        try await stage.expectFigures(ready: 0, inFlight: 0, dead: 20)
+        for page in [1, 7, 20, 1000] {
+            let letters = try await stage.deadLetters(page: page)
+            try expectEqual(Set(letters.map(\.message.id)), Set(messages.map(\.id)), "pages of \(page)")
+            try expectEqual(letters.count, 20, "the number of dead letters in pages of \(page)")
+        }
+        let counts: [(DeadLetterFilter, Int)] = [
+            (DeadLetterFilter(reason: .rejected), 10), (DeadLetterFilter(group: "workers"), 20),
+            (DeadLetterFilter(group: "others"), 0), (DeadLetterFilter(errorContains: "ERROR OF M-7"), 1),
+            (DeadLetterFilter(reason: .rejected, errorContains: "m-7"), 0),
+            (DeadLetterFilter(messageID: messages[3].id), 1),
+        ]
+        for (filter, count) in counts {
+            try expectEqual(try await stage.deadLetters(filter).count, count, "the number of \(filter)")
+        }
+        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0, dead: 20)
+    }
+
+    private static let redrive = ContractCase(
+        "dlq.redrive",
+        "redriven messages come to their group once, on attempt 1, with their history",
+        requires: [.deadLetters, .fanOut]
+    ) { harness in
+        let stage = try await Stage(harness) {
+            $0.groups.append(GroupDefinition("others", lease: Stage.longLease(harness)))
+        }
+        let consumer = try await stage.consumer()
+        let other = try await stage.consumer(group: "others")
+        try await stage.publish(20)
+        try await stage.settle(try await stage.take(20, from: other), by: other)
+        for (index, delivery) in try await stage.take(20, from: consumer).enumerated() {
+            try await consumer.settle(
+                delivery,
+                .reject(reason: .rejected, error: index < 10 ? "first half" : "second half")
+            )
+        }
+        let letters = try await stage.deadLetters(DeadLetterFilter(errorContains: "first"))
+        try expectEqual(letters.count, 10, "the number of dead letters that match")
+        let ids = letters.map(\.id)
+        let sent = try await stage.queue.redrive(ids + ["unknown"], of: stage.name)
+        try expectEqual(Set(sent), Set(ids), "what was sent")
+        let again = try await stage.queue.redrive(ids, of: stage.name)
+        try expectEqual(again, [], "what was sent the second time")
+        let taken = try await stage.take(10, from: consumer)
+        try expectEqual(Set(taken.map(\.message.id)), Set(letters.map(\.message.id)), "what came")
+        for delivery in taken {
+            try expectEqual(delivery.attempt, 1, "the attempt")
+            try expectEqual(delivery.redrives, 1, "the number of redrives")
+            try expectEqual(delivery.history.map(\.error), ["first half"], "the history")
+        }
+        try await stage.expectFigures(ready: 0, inFlight: 10, dead: 10)
+        try await stage.expectFigures(group: "others", ready: 0, inFlight: 0, dead: 0)
+        // Once more through the dead letters: the history and the number of redrives go on.
+        try await consumer.settle(taken[0], .reject(reason: .rejected, error: "third"))
+        let letter = try await stage.deadLetter(DeadLetterFilter(errorContains: "third"))
+        try expectEqual(letter.history.map(\.error), ["first half", "third"], "the history of the dead letter")
+        _ = try await stage.queue.redrive([letter.id], of: stage.name)
+        let last = try await stage.takeOne(from: consumer)
+        try expectEqual(last.redrives, 2, "the number of redrives")
+        try await stage.settle(Array(taken.dropFirst()) + [last], by: consumer)
+        try await stage.expectNothing(consumer, for: stage.unit)
+        // The other group gets the sentinel alone.
+        let sentinel = try await stage.takeOne(from: other)
+        try expectEqual(Stage.text(sentinel), "sentinel", "what the other group got")
+    }
+
+    private static let discardLetters = ContractCase(
+        "dlq.discard",
+        "discarded dead letters are gone, the others stay",
+        requires: [.deadLetters]
+    ) { harness in
+        let stage = try await Stage(harness)
+        let consumer = try await stage.consumer()
+        try await stage.publish(4)
+        let taken = try await stage.take(4, from: consumer)
+        try await stage.settle(taken, by: consumer, .reject(reason: .rejected, error: nil))
+        let letters = try await stage.deadLetters()
+        try expectEqual(letters.count, 4, "the number of dead letters")
+        let gone = letters.prefix(3).map(\.id)
+        let removed = try await stage.queue.discardDeadLetters(gone + ["unknown"], of: stage.name)
+        try expectEqual(Set(removed), Set(gone), "what was removed")
+        try expectEqual(try await stage.deadLetter().id, letters[3].id, "what is left")
+        let again = try await stage.queue.redrive(gone, of: stage.name)
+        try expectEqual(again, [], "what was sent of the removed ones")
+        try await stage.expectFigures(ready: 0, inFlight: 0, dead: 1)
+        try await stage.expectNothing(consumer, for: stage.unit)
+    }
+}

@@ -1,0 +1,100 @@
+import Messaging
+
+extension ContractCase {
+    static let leases = [expiry, extend, fence, maxAttempts]
+
+    private static let expiry = ContractCase(
+        "lease.expiry",
+        "what is held past its lease comes once more, on attempt 2, and not before"
+    ) { harness in
+        let stage = try await Stage(harness) { $0.groups[0].lease = harness.timeUnit * 2 }
+        let first = try await stage.consumer("first")
+        let second = try await stage.consumer("second")
+        try await stage.publish(1)
+        let before = harness.now
+        let held = try await stage.takeOne(from: first)
+        let after = harness.now
+        let again = try await stage.takeOne(from: second)
+        let now = harness.now
+        try expect(now - before >= stage.unit * 2 - .milliseconds(1), "it came \(now - before) after the hand-over")
+        try expect(now - after <= stage.unit * 2 + harness.tolerance, "it came only \(now - after) after the hand-over")
+        try expectEqual(again.message, held.message, "the message")
+        try expectEqual(again.attempt, 2, "the attempt")
+        try await second.acknowledge(again)
+        try await stage.expectNothing(second, for: stage.unit * 3)
+        try await stage.expectQuiet(first, for: stage.unit)
+    }
+
+    private static let extend = ContractCase(
+        "lease.extend",
+        "a renewed lease lasts, one that is not renewed ends",
+        requires: [.renewal]
+    ) { harness in
+        let stage = try await Stage(harness) { $0.groups[0].lease = harness.timeUnit * 2 }
+        let holder = try await stage.consumer("holder")
+        let other = try await stage.consumer("other")
+        try await stage.publish(2)
+        let held = try await stage.take(2, from: holder)
+        var taken: [Delivery] = []
+        for _ in 0..<7 {
+            try await harness.advance(by: stage.unit)
+            // The control arm: the second delivery is never renewed.
+            try expectEqual(try await holder.renew([held[0].receipt]), [true], "what renewing says")
+            let came = try await other.receive(max: 10, wait: .zero)
+            try await stage.settle(came, by: other)
+            taken += came
+        }
+        try expectEqual(taken.map(\.message.id), [held[1].message.id], "what came to the other consumer")
+        try expectEqual(taken.first?.attempt, 2, "its attempt")
+        try expectEqual(try await holder.renew([held[1].receipt]), [false], "what renewing a lost lease says")
+        try await holder.acknowledge(held[0])
+        try expectEqual(try await holder.renew([held[0].receipt]), [false], "what renewing a settled delivery says")
+        try await stage.expectNothing(other, for: stage.unit * 3)
+    }
+
+    private static let fence = ContractCase(
+        "lease.fence",
+        "who lost a lease cannot settle, and who has it can",
+        requires: [.fencedSettle]
+    ) { harness in
+        let stage = try await Stage(harness) { $0.groups[0].lease = harness.timeUnit * 4 }
+        let first = try await stage.consumer("first")
+        let second = try await stage.consumer("second")
+        try await stage.publish(1)
+        let lost = try await stage.takeOne(from: first)
+        let held = try await stage.takeOne(from: second)
+        for settlement in [Settlement.acknowledge, .release, .retry(after: .zero, error: nil), .discard] {
+            try await expectError(.leaseLost, "settling a lost lease") { try await first.settle(lost, settlement) }
+        }
+        try await expectError(.leaseLost, "settling what another consumer holds") {
+            try await first.acknowledge(held)
+        }
+        try await stage.expectFigures(ready: 0, inFlight: 1)
+        try await second.acknowledge(held)
+        try await stage.expectNothing(second, for: stage.unit * 5)
+    }
+
+    private static let maxAttempts = ContractCase(
+        "lease.maxAttempts",
+        "what its consumers never settle becomes a dead letter after maxAttempts, undelivered",
+        requires: [.deadLetters]
+    ) { harness in
+        let stage = try await Stage(harness) {
+            $0.groups[0].lease = harness.timeUnit * 2
+            $0.groups[0].maxAttempts = 3
+        }
+        let consumer = try await stage.consumer()
+        let message = try await stage.publish(1)[0]
+        for attempt in 1...3 {
+            let delivery = try await stage.takeOne(from: consumer)
+            try expectEqual(delivery.attempt, attempt, "the attempt")
+        }
+        try await stage.expectQuiet(consumer, for: stage.unit * 2 + harness.tolerance)
+        let letter = try await stage.deadLetter()
+        try expectEqual(letter.reason, .attemptsExhausted, "the reason")
+        try expectEqual(letter.attempts, 3, "the attempts")
+        try expectEqual(letter.message, message, "the message")
+        try expectEqual(letter.group, "workers", "the group")
+        try await stage.expectNothing(consumer, for: stage.unit * 2)
+    }
+}

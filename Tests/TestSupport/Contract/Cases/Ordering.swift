@@ -1,0 +1,136 @@
+import Messaging
+
+extension ContractCase {
+    static let ordering = [key, keyRetry, keyDead, bound]
+
+    private static let key = ContractCase(
+        "order.key",
+        "messages of one key are handled one at a time in publish order",
+        requires: [.keyedOrder]
+    ) { harness in
+        let stage = try await Stage(harness) { $0.ordering = .keyed }
+        var consumers: [any QueueConsumer] = []
+        for index in 0..<4 { consumers.append(try await stage.consumer("consumer-\(index)")) }
+        let keys = 8
+        let rounds = 20
+        for round in 0..<rounds {
+            try await stage.publish((0..<keys).map { Message(text: "\(round)", key: "key-\($0)") })
+        }
+        var generator = SeededGenerator(seed: 3)
+        var held: [(consumer: Int, delivery: Delivery)] = []
+        var next: [String: Int] = [:]
+        var handled = 0
+        let end = harness.now + stage.unit * 50
+        while handled < keys * rounds {
+            try expect(harness.now < end, "\(handled) of \(keys * rounds) messages were handled in time")
+            var came = 0
+            for (index, consumer) in consumers.enumerated() {
+                for delivery in try await consumer.receive(max: 3, wait: .zero) {
+                    came += 1
+                    let key = delivery.message.key ?? ""
+                    try expect(
+                        !held.contains { $0.delivery.message.key == key },
+                        "two messages of \(key) at the same time"
+                    )
+                    try expectEqual(delivery.message.text, "\(next[key, default: 0])", "the turn of \(key)")
+                    held.append((index, delivery))
+                }
+            }
+            if came == 0, held.isEmpty { try await harness.advance(by: stage.step) }
+            held.shuffle(using: &generator)
+            for (index, delivery) in held.prefix(3) {
+                // A release keeps the turn of its key.
+                let isReleased = Int.random(in: 0..<5, using: &generator) == 0
+                try await consumers[index].settle(delivery, isReleased ? .release : .acknowledge)
+                if !isReleased {
+                    next[delivery.message.key ?? "", default: 0] += 1
+                    handled += 1
+                }
+            }
+            held.removeFirst(min(3, held.count))
+        }
+        try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0)
+    }
+
+    private static let keyRetry = ContractCase(
+        "order.keyRetry",
+        "a key that waits for its retry holds itself and no other",
+        requires: [.keyedOrder, .delay]
+    ) { harness in
+        let stage = try await Stage(harness) { $0.ordering = .keyed }
+        let consumer = try await stage.consumer()
+        for round in 0..<2 {
+            try await stage.publish((0..<20).map { Message(text: "\(round)", key: "key-\($0)") })
+        }
+        let delay = stage.unit * 10
+        let start = harness.now
+        var others = 0
+        var failed = false
+        while others < 38 {
+            let delivery = try await stage.takeOne(from: consumer, within: stage.unit * 5)
+            if delivery.message.key == "key-0" {
+                try expect(!failed, "a later message of the key came before its retry")
+                failed = true
+                try await consumer.settle(delivery, .retry(after: delay, error: nil))
+            } else {
+                others += 1
+                try await consumer.acknowledge(delivery)
+            }
+        }
+        try expect(failed, "the head of the key did not come")
+        try await stage.expectQuiet(consumer, for: stage.unit)
+        let again = try await stage.takeOne(from: consumer, within: delay + harness.tolerance)
+        try expect(harness.now - start >= delay - .milliseconds(1), "the retry came early")
+        try expectEqual(again.message.text, "0", "the turn of the key")
+        try expectEqual(again.attempt, 2, "the attempt")
+        try await stage.expectQuiet(consumer, for: stage.unit)
+        try await consumer.acknowledge(again)
+        let last = try await stage.takeOne(from: consumer)
+        try expectEqual(last.message.text, "1", "the turn of the key")
+        try await consumer.acknowledge(last)
+        try await stage.expectNothing(consumer, for: stage.unit)
+    }
+
+    private static let keyDead = ContractCase(
+        "order.keyDead",
+        "a key goes on after its head has become a dead letter",
+        requires: [.keyedOrder, .deadLetters]
+    ) { harness in
+        let stage = try await Stage(harness) { $0.ordering = .keyed }
+        let consumer = try await stage.consumer()
+        try await stage.publish((0..<3).map { Message(text: "\($0)", key: "k") })
+        let head = try await stage.takeOne(from: consumer)
+        try await stage.expectQuiet(consumer, for: stage.unit)
+        try await consumer.settle(head, .reject(reason: .rejected, error: nil))
+        for turn in 1...2 {
+            let delivery = try await stage.takeOne(from: consumer)
+            try expectEqual(delivery.message.text, "\(turn)", "the turn of the key")
+            try await consumer.acknowledge(delivery)
+        }
+        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectFigures(ready: 0, inFlight: 0, dead: 1)
+    }
+
+    private static let bound = ContractCase(
+        "par.bound",
+        "a consumer holds what it asked for and no more; the rest goes to others"
+    ) { harness in
+        let stage = try await Stage(harness)
+        let slow = try await stage.consumer("slow")
+        let fast = try await stage.consumer("fast")
+        try await stage.publish(50)
+        let held = try await stage.take(3, from: slow)
+        try await stage.expectFigures(ready: 47, inFlight: 3)
+        var rest: [Delivery] = []
+        while rest.count < 47 {
+            let batch = try await fast.receive(max: 5, wait: .zero)
+            try expect(batch.count <= 5, "\(batch.count) deliveries came, 5 were asked for")
+            if batch.isEmpty { rest.append(try await stage.takeOne(from: fast)) }
+            rest += batch
+        }
+        try expectEqual(Set((rest + held).map(\.message.id)).count, 50, "the number of different messages")
+        try await stage.settle(rest, by: fast)
+        try await stage.settle(held, by: slow)
+        try await stage.expectNothing(fast, for: stage.unit)
+    }
+}

@@ -1,0 +1,106 @@
+import Messaging
+
+extension ContractCase {
+    static let publishing = [retrySameID, idConflict, dedupeExpiry, unroutable, queueFull]
+
+    private static let retrySameID = ContractCase(
+        "pub.retrySameID",
+        "publishing an id again within the window adds nothing",
+        requires: [.deduplication]
+    ) { harness in
+        let stage = try await Stage(harness)
+        let consumer = try await stage.consumer()
+        let message = Message(text: "once")
+        try await stage.publish([message])
+        let other = try await harness.makeQueue()
+        let outcomes = try await other.publish([message, message], to: stage.name)
+        for outcome in outcomes {
+            guard case .duplicate = outcome else { throw ContractFailure("\(outcome), expected duplicate") }
+        }
+        let delivery = try await stage.takeOne(from: consumer)
+        try await consumer.acknowledge(delivery)
+        guard case .duplicate = try await stage.queue.publish(message, to: stage.name) else {
+            throw ContractFailure("an acknowledged id was accepted again within the window")
+        }
+        try await stage.expectNothing(consumer, for: stage.unit)
+    }
+
+    private static let idConflict = ContractCase(
+        "pub.idConflict",
+        "an id with another body is refused, and the first body stays",
+        requires: [.idConflict]
+    ) { harness in
+        let stage = try await Stage(harness)
+        let consumer = try await stage.consumer()
+        let id = MessageID.make()
+        try await stage.publish([Message(text: "first", id: id)])
+        try await expectError(.idConflict, "publishing the id with another body") {
+            try await stage.queue.publish(Message(text: "second", id: id), to: stage.name)
+        }
+        let delivery = try await stage.takeOne(from: consumer)
+        try expectEqual(delivery.message.text, "first", "the body")
+        try await consumer.acknowledge(delivery)
+        try await stage.expectNothing(consumer, for: stage.unit)
+    }
+
+    private static let dedupeExpiry = ContractCase(
+        "pub.dedupExpiry",
+        "an id may be published again after the window",
+        requires: [.deduplication]
+    ) { harness in
+        let stage = try await Stage(harness) { $0.dedupeWindow = harness.timeUnit * 2 }
+        let consumer = try await stage.consumer()
+        let message = Message(text: "again")
+        try await stage.publish([message])
+        try await harness.advance(by: stage.unit * 2 + harness.tolerance)
+        try await stage.publish([message])
+        let taken = try await stage.take(2, from: consumer)
+        try expectEqual(taken.map(\.message.id), [message.id, message.id], "the ids")
+        try await stage.settle(taken, by: consumer)
+        try await stage.expectNothing(consumer, for: stage.unit)
+    }
+
+    private static let unroutable = ContractCase(
+        "pub.unroutable",
+        "publishing to what was not declared fails and creates nothing"
+    ) { harness in
+        let queue = try await harness.makeQueue()
+        let name = harness.uniqueName("missing")
+        try await expectError(.notFound, "publishing to an unknown queue") {
+            try await queue.publish([Message(text: "lost")], to: name)
+        }
+        try await expectError(.notFound, "consuming an unknown queue") {
+            try await queue.consume(name, group: "workers", consumer: "c")
+        }
+        try await expectError(.notFound, "the figures of an unknown queue") { try await queue.statistics(of: name) }
+        let definition = try await queue.definition(of: name)
+        try expect(definition == nil, "publishing created a queue")
+        try await queue.declare(QueueDefinition(name, groups: [GroupDefinition("workers")]))
+        try await expectError(.notFound, "consuming an unknown group") {
+            try await queue.consume(name, group: "others", consumer: "c")
+        }
+        try await queue.publish(Message(text: "kept"), to: name)
+    }
+
+    private static let queueFull = ContractCase(
+        "pub.queueFull",
+        "a full queue refuses, and accepts again after one message is handled",
+        requires: [.boundedQueue]
+    ) { harness in
+        let stage = try await Stage(harness) { $0.maxReady = 10 }
+        let consumer = try await stage.consumer()
+        try await stage.publish(10)
+        let refused = Message(text: "one too many")
+        try await expectError(.queueFull, "publishing to a full queue") {
+            try await stage.queue.publish(refused, to: stage.name)
+        }
+        let delivery = try await stage.takeOne(from: consumer)
+        try await consumer.acknowledge(delivery)
+        // Refused means never published: the same id is no duplicate.
+        try await stage.publish([refused])
+        let taken = try await stage.take(10, from: consumer)
+        try expect(taken.contains { $0.message.id == refused.id }, "the message did not come after all")
+        try await stage.settle(taken, by: consumer)
+        try await stage.expectNothing(consumer, for: stage.unit)
+    }
+}

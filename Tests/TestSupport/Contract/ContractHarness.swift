@@ -1,0 +1,33 @@
+import Messaging
+
+/// What the contract's cases need from a backend under test.
+public protocol ContractHarness: Sendable {
+    /// Returns a further client of the same broker.
+    func makeQueue() async throws -> any MessageQueue
+
+    /// Returns a name that nothing else on the broker has.
+    func uniqueName(_ prefix: String) -> String
+
+    /// The unit of leases and delays: one second on a manual clock, a few hundred milliseconds on a live broker.
+    var timeUnit: Duration { get }
+
+    /// How much later than planned something may come.
+    var tolerance: Duration { get }
+
+    /// The time by which delays are judged.
+    var now: Duration { get }
+
+    /// Lets time pass: moves a manual clock or sleeps.
+    func advance(by duration: Duration) async throws
+}
+
+extension ContractHarness {
+    /// The time of the machine's clock, for live brokers.
+    public var now: Duration { QueueClock.system.now() }
+
+    /// Lets time pass on the machine's clock, for live brokers.
+    ///
+    /// - Parameter duration: How long.
+    /// - Throws: `CancellationError` when the task is cancelled.
+    public func advance(by duration: Duration) async throws { try await Task.sleep(for: duration) }
+}

@@ -1,0 +1,171 @@
+import Messaging
+
+/// A declared queue on a backend under test, with the steps that the cases are made of.
+///
+/// Consumers are polled while time passes, so that the same case runs on a manual clock and on a live broker.
+struct Stage: Sendable {
+    let harness: any ContractHarness
+    let queue: any MessageQueue
+    let name: String
+
+    /// A lease that never runs out within a case.
+    static func longLease(_ harness: any ContractHarness) -> Duration { harness.timeUnit * 60 }
+
+    init(_ harness: any ContractHarness, _ change: (inout QueueDefinition) -> Void = { _ in }) async throws {
+        self.harness = harness
+        queue = try await harness.makeQueue()
+        name = harness.uniqueName("contract")
+        var definition = QueueDefinition(
+            name,
+            groups: [GroupDefinition("workers", lease: Self.longLease(harness))]
+        )
+        change(&definition)
+        try await queue.declare(definition)
+    }
+
+    var unit: Duration { harness.timeUnit }
+    /// How much time passes between two looks.
+    var step: Duration { harness.timeUnit / 20 }
+
+    func consumer(
+        _ consumer: String = "consumer-1",
+        group: String = "workers",
+        mode: ConsumerOptions.Mode = .atLeastOnce
+    ) async throws -> any QueueConsumer {
+        try await queue.consume(name, group: group, consumer: consumer, options: ConsumerOptions(mode: mode))
+    }
+
+    /// Publishes messages that must all be accepted.
+    func publish(_ messages: [Message]) async throws {
+        let outcomes = try await queue.publish(messages, to: name)
+        try expectEqual(outcomes.count, messages.count, "the number of outcomes")
+        for outcome in outcomes {
+            guard case .accepted = outcome else { throw ContractFailure("publish gave \(outcome), not accepted") }
+        }
+    }
+
+    @discardableResult
+    func publish(_ count: Int, prefix: String = "m") async throws -> [Message] {
+        let messages = (0..<count).map { Message(text: "\(prefix)-\($0)") }
+        try await publish(messages)
+        return messages
+    }
+
+    /// Takes exactly so many deliveries, or fails when they do not come in time.
+    func take(
+        _ count: Int,
+        from consumer: any QueueConsumer,
+        within limit: Duration? = nil
+    ) async throws -> [Delivery] {
+        var taken: [Delivery] = []
+        let end = harness.now + (limit ?? unit * 10 + harness.tolerance)
+        while taken.count < count {
+            let batch = try await consumer.receive(max: min(count - taken.count, 1000), wait: .zero)
+            taken += batch
+            if batch.isEmpty {
+                guard harness.now < end else {
+                    throw ContractFailure("\(taken.count) of \(count) deliveries came in time")
+                }
+                try await harness.advance(by: step)
+            }
+        }
+        return taken
+    }
+
+    func takeOne(from consumer: any QueueConsumer, within limit: Duration? = nil) async throws -> Delivery {
+        let taken = try await take(1, from: consumer, within: limit)
+        guard let delivery = taken.first else { throw ContractFailure("no delivery came") }
+        return delivery
+    }
+
+    /// Fails when anything comes within some time.
+    func expectQuiet(_ consumer: any QueueConsumer, for time: Duration) async throws {
+        let end = harness.now + time
+        while true {
+            if let delivery = try await consumer.receive(max: 10, wait: .zero).first {
+                throw ContractFailure("'\(Self.text(delivery))' came on attempt \(delivery.attempt), expected nothing")
+            }
+            guard harness.now < end else { return }
+            try await harness.advance(by: step)
+        }
+    }
+
+    /// Proves that nothing is left: a sentinel comes first, and then nothing for some time.
+    func expectNothing(_ consumer: any QueueConsumer, for time: Duration) async throws {
+        let sentinel = Message(text: "sentinel")
+        try await publish([sentinel])
+        let delivery = try await takeOne(from: consumer)
+        guard delivery.message.id == sentinel.id else {
+            throw ContractFailure(
+                "'\(Self.text(delivery))' came on attempt \(delivery.attempt), expected the sentinel only"
+            )
+        }
+        try await consumer.acknowledge(delivery)
+        try await expectQuiet(consumer, for: time)
+    }
+
+    func settle(
+        _ deliveries: [Delivery],
+        by consumer: any QueueConsumer,
+        _ settlement: Settlement = .acknowledge
+    ) async throws {
+        let outcomes = try await consumer.settle(deliveries.map { SettleRequest($0.receipt, settlement) })
+        try expectEqual(outcomes.count, deliveries.count, "the number of outcomes")
+        for outcome in outcomes {
+            guard case .settled = outcome else { throw ContractFailure("settle gave \(outcome), not settled") }
+        }
+    }
+
+    /// Returns the only dead letter that matches, once it is there.
+    func deadLetter(_ filter: DeadLetterFilter = .all, within limit: Duration? = nil) async throws -> DeadLetter {
+        let end = harness.now + (limit ?? harness.tolerance)
+        while true {
+            let letters = try await deadLetters(filter)
+            if let letter = letters.first, letters.count == 1 { return letter }
+            try expect(letters.count < 2, "\(letters.count) dead letters, expected one")
+            try expect(harness.now < end, "no dead letter came in time")
+            try await harness.advance(by: step)
+        }
+    }
+
+    func deadLetters(_ filter: DeadLetterFilter = .all, page: Int = 7) async throws -> [DeadLetter] {
+        var letters: [DeadLetter] = []
+        var cursor: String?
+        repeat {
+            let found = try await queue.deadLetters(of: name, matching: filter, after: cursor, limit: page)
+            letters += found.elements
+            cursor = found.next
+        } while cursor != nil
+        return letters
+    }
+
+    /// Checks the figures that the backend calls exact, allowing it the tolerance to bring them up to date.
+    func expectFigures(
+        group: String = "workers",
+        ready: Int? = nil,
+        inFlight: Int? = nil,
+        delayed: Int? = nil,
+        dead: Int? = nil
+    ) async throws {
+        let end = harness.now + harness.tolerance
+        while true {
+            let statistics = try await queue.statistics(of: name)
+            guard let figures = statistics[group] else { throw ContractFailure("no figures of group \(group)") }
+            var wrong: [String] = []
+            for (what, figure, expected) in [
+                ("ready", figures.ready, ready), ("in flight", figures.inFlight, inFlight),
+                ("delayed", figures.delayed, delayed), ("dead", figures.dead, dead),
+            ] {
+                guard let expected, figure.grade == .exact, let value = figure.value, value != expected else {
+                    continue
+                }
+                wrong.append("\(what) is \(value), expected \(expected)")
+            }
+            if wrong.isEmpty { return }
+            try expect(harness.now < end, "figures of \(group): \(wrong.joined(separator: "; "))")
+            try await harness.advance(by: step)
+        }
+    }
+
+    static func text(_ delivery: Delivery) -> String { delivery.message.text ?? "\(delivery.message.body.count) bytes" }
+}
