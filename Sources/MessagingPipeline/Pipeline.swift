@@ -125,37 +125,43 @@ public final class Pipeline: Sendable {
         workers.withLock { $0 = running }
         var collected = CollectReport()
         var collectTime: Duration = .zero
-        do {
-            try await withThrowingTaskGroup(of: CollectReport?.self) { group in
-                for worker in running.values.joined() {
-                    group.addTask {
-                        try await worker.run()
+        try await withThrowingTaskGroup(of: CollectReport?.self) { group in
+            for worker in running.values.joined() {
+                group.addTask {
+                    try await worker.run()
+                    return nil
+                }
+            }
+            if layers.contains(.collect), !inputs.isEmpty {
+                group.addTask {
+                    do {
+                        return try await cancelWhenGracefulShutdown { try await self.collect(inputs, progress) }
+                    } catch is CancellationError {
+                        signal.interrupt()
                         return nil
                     }
                 }
-                if layers.contains(.collect), !inputs.isEmpty {
-                    group.addTask { try await self.collect(inputs, progress) }
-                } else if untilIdle {
-                    group.addTask { CollectReport() }
-                }
-                for try await result in group {
-                    guard let result else { continue }
-                    collected = result
-                    collectTime = clock.now() - start
-                    if untilIdle {
-                        group.addTask {
+            } else if untilIdle {
+                group.addTask { CollectReport() }
+            }
+            for try await result in group {
+                guard let result else { continue }
+                collected = result
+                collectTime = clock.now() - start
+                if untilIdle {
+                    group.addTask {
+                        await cancelWhenGracefulShutdown {
                             await self.waitUntilIdle(layers, running, signal)
-                            for worker in running.values.joined() { worker.stop() }
-                            return nil
                         }
+                        for worker in running.values.joined() { worker.stop() }
+                        return nil
                     }
                 }
             }
-        } catch {
-            // Cancelling the group has drained the workers; the error is what the user needs.
-            throw error
         }
-        return try await report(layers, collected, collectTime, clock.now() - start)
+        var result = try await report(layers, collected, collectTime, clock.now() - start)
+        result.wasInterrupted = signal.isInterrupted
+        return result
     }
 
     // MARK: - Layers
@@ -209,7 +215,8 @@ public final class Pipeline: Sendable {
     private func waitUntilIdle(_ layers: Set<Layer>, _ running: [Layer: [Worker]], _ signal: ProgressSignal) async {
         let last = Layer.workers.lastIndex { layers.contains($0) } ?? -1
         let watched = Layer.workers.prefix(last + 1)
-        while !Task.isCancelled {
+        while true {
+            if Task.isCancelled { return signal.interrupt() }
             let isBusy = running.values.joined().contains { $0.status.inFlight > 0 }
             if !isBusy, await areEmpty(watched) { return }
             // Woken by every settled batch; the deadline is for work that other processes finish.

@@ -24,6 +24,8 @@ public struct PipelineReport: Sendable, Hashable {
     public var counts = StatementCounts(unique: 0, duplicates: 0)
     /// Dead letters of all layers.
     public var dead = 0
+    /// Whether shutdown began before the inputs were read and the queues empty.
+    public var wasInterrupted = false
     /// How long the run took.
     public var elapsed: Duration = .zero
 

@@ -5,10 +5,16 @@ import Synchronization
 final class ProgressSignal: Sendable {
     private struct State {
         var isSet = false
+        var isInterrupted = false
         var waiter: Task<Void, Never>?
     }
 
     private let state = Mutex(State())
+
+    /// Whether the work was cut short.
+    var isInterrupted: Bool { state.withLock(\.isInterrupted) }
+
+    func interrupt() { state.withLock { $0.isInterrupted = true } }
 
     func send() {
         let waiter = state.withLock { state in
