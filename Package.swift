@@ -108,6 +108,9 @@ let package = Package(
             name: "mq",
             dependencies: [
                 "Messaging", "MessagingMemory", "MessagingPipeline", redisBackend, logging, lifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings

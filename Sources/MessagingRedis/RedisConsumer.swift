@@ -288,11 +288,16 @@ final class RedisConsumer: QueueConsumer {
         let ids = step.requests.map { EntryID($0.1.receipt).description }
         switch step.kind {
         case .acknowledge: return ScriptCall(.acknowledge, keys: [stream], [group, name, flag] + ids)
-        case .release: return ScriptCall(.release, keys: [stream, own.retry], [group, name, flag, "0"] + ids)
+        case .release:
+            return ScriptCall(
+                .release,
+                keys: [stream, own.retry, keys.deadLetters, keys.meta],
+                [group, name, flag, "0"] + ids
+            )
         case .retry(let delay, let error):
             return ScriptCall(
                 .retry,
-                keys: [stream, own.retry, own.due, own.held],
+                keys: [stream, own.retry, own.due, own.held, keys.deadLetters, keys.meta],
                 [
                     group, name, flag, ids[0], String(delay.milliseconds), Failure.shortened(error ?? ""), keys.wake,
                 ]
@@ -389,7 +394,7 @@ final class RedisConsumer: QueueConsumer {
                 calls.append(
                     ScriptCall(
                         .release,
-                        keys: [isPrivate ? own.retry : keys.log, own.retry],
+                        keys: [isPrivate ? own.retry : keys.log, own.retry, keys.deadLetters, keys.meta],
                         [group, name, isPrivate ? "1" : "0", counted ? "1" : "0"] + page
                     )
                 )

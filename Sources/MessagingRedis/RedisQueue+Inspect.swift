@@ -112,7 +112,7 @@ extension RedisQueue {
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
         let keys = RedisKeys(queue: queue)
-        return try await forEach(ids, of: queue) { page in
+        return try await forEach(ids.filter(Self.isEntryID), of: queue) { page in
             ScriptCall(.redrive, keys: [keys.log, keys.meta, keys.deadLetters], [keys.groupPrefix] + page)
         }
     }
@@ -120,7 +120,7 @@ extension RedisQueue {
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func discardDeadLetters(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
         let keys = RedisKeys(queue: queue)
-        return try await forEach(ids, of: queue) { page in
+        return try await forEach(ids.filter(Self.isEntryID), of: queue) { page in
             ScriptCall(.discard, keys: [keys.meta, keys.deadLetters], page)
         }
     }
@@ -166,6 +166,9 @@ extension RedisQueue {
     }
 
     // MARK: - Common
+
+    /// An id of another form can be no dead letter's, and Redis would refuse it.
+    private static func isEntryID(_ id: String) -> Bool { EntryID(id.utf8) != nil }
 
     private func checkedLimit(_ limit: Int, _ queue: String) async throws(QueueError) -> Int {
         guard 1...1000 ~= limit else {

@@ -96,6 +96,10 @@ local function iso(ms)
     math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
 end
 
+local function max_attempts(meta, group)
+  return tonumber(redis.call('HGET', meta, 'group:' .. group .. ':max_attempts') or '10')
+end
+
 -- Writes a dead letter. `fields` keep the message as it was; what other clients read stands beside it.
 local function bury(dlq, meta, group, fields, attempt, reason, err, at)
   put(fields, 'original_message_id', get(fields, 'mq-id'))

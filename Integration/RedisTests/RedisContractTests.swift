@@ -1,0 +1,59 @@
+import BrokerSupport
+import Foundation
+import Logging
+import Messaging
+import MessagingRedis
+import TestSupport
+import Testing
+
+/// The contract's cases on a live Redis: the server of `Integration/with-brokers`, or one of the test's own.
+struct RedisHarness: ContractHarness {
+    let url: String
+
+    var timeUnit: Duration { .milliseconds(250) }
+    var tolerance: Duration { .milliseconds(100) }
+
+    func makeQueue() async throws -> any MessageQueue {
+        var configuration = try RedisConfiguration(url: url)
+        configuration.maxBodyBytes = 1 << 20
+        return RedisQueue(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
+}
+
+@Suite(
+    "Redis keeps the contract",
+    .enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"),
+    // One at a time: the cases measure delays, and the client and the server share the machine.
+    .serialized,
+    .timeLimit(.minutes(5))
+)
+struct RedisContractTests {
+    private static let server = Result { try PrivateRedis() }
+
+    @Test(arguments: ContractCase.all)
+    func keeps(_ law: ContractCase) async throws {
+        let url = try ProcessInfo.processInfo.environment["MQ_TEST_REDIS_URL"] ?? Self.server.get().url
+        let harness = RedisHarness(url: url)
+        let probe = try await harness.makeQueue()
+        let capabilities = try await probe.capabilities()
+        await probe.close()
+        for feature in law.requires where !capabilities[feature].isAvailable {
+            // Not a skip: what is not claimed is refused, and that is checked.
+            return try await Self.refuses(feature, harness)
+        }
+        try await law.run(harness)
+    }
+
+    /// A feature that is not claimed throws `unsupported`.
+    private static func refuses(_ feature: Capabilities.Feature, _ harness: RedisHarness) async throws {
+        #expect(feature == .keyedOrder)
+        let queue = try await harness.makeQueue()
+        let error = await #expect(throws: QueueError.self) {
+            try await queue.declare(QueueDefinition(harness.uniqueName("keyed"), ordering: .keyed))
+        }
+        #expect(error?.code == .unsupported)
+        await queue.close()
+    }
+}
