@@ -1,0 +1,95 @@
+import BrokerSupport
+import Foundation
+import Messaging
+import MessagingPipeline
+import MessagingRedis
+import TestSupport
+import Testing
+
+/// The pipeline as a user runs it: one command, on memory and on Redis.
+@Suite(
+    "The pipeline counts the same everywhere",
+    .enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"),
+    .serialized,
+    .timeLimit(.minutes(5))
+)
+struct PipelineCountTests {
+    private struct Summary: Decodable, Equatable {
+        var collected, analysed, unique, duplicates, dead: Int
+        var already_known: Int
+    }
+
+    private func run(_ arguments: [String], input: String? = nil) async throws -> Summary {
+        let outcome = try await MQProcess.run(
+            ["pipeline", "run", "--until-idle", "--json"] + arguments,
+            input: input
+        )
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        return try JSONDecoder().decode(Summary.self, from: Data(outcome.output.utf8))
+    }
+
+    @Test func memoryAndRedisAgree() async throws {
+        let harness = try await PipelineHarness(statements: 400)
+        defer { harness.remove() }
+        let duplicates = harness.expected.count { $0.duplicateOf != nil }
+        let expected = Summary(
+            collected: 400,
+            analysed: 400,
+            unique: 400 - duplicates,
+            duplicates: duplicates,
+            dead: 0,
+            already_known: 0
+        )
+        #expect(duplicates > 50)
+        #expect(try await run(["--backend", "memory", "--input", harness.input.path]) == expected)
+        let url = harness.server.url
+        #expect(try await run(["--backend", url, "--input", harness.input.path]) == expected)
+        #expect(try await harness.result() == harness.expected)
+
+        let again = try await run(["--backend", url, "--input", harness.input.path])
+        #expect(again.collected == 0 && again.analysed == 0 && again.already_known == 400)
+        #expect(again.unique == expected.unique && again.duplicates == expected.duplicates)
+        #expect(try await harness.result() == harness.expected)
+    }
+
+    @Test func aLayerOnAnotherServer() async throws {
+        let harness = try await PipelineHarness(statements: 200)
+        defer { harness.remove() }
+        let other = try PrivateRedis()
+        let summary = try await run([
+            "--backend", harness.server.url, "--layer", "deduplication=\(other.url)", "--input", harness.input.path,
+        ])
+        #expect(summary.collected == 200 && summary.unique + summary.duplicates == 200)
+        #expect(try await harness.result() == harness.expected)
+        #expect(try other.cli("EXISTS", "queue:deduplication") == "1")
+        #expect(try harness.server.cli("EXISTS", "queue:deduplication") == "0")
+    }
+
+    @Test func aPlainXADDFlowsThrough() async throws {
+        let server = try PrivateRedis()
+        for number in 1...3 {
+            try server.cli(
+                "XADD", "queue:analysis", "*", "payload",
+                #"{"id":"x\#(number)","text":"Inflation fell to \#(number).5 percent, said the bank."}"#)
+        }
+        try server.cli("XADD", "queue:analysis", "*", "payload", "this is no statement")
+        let summary = try await run(["--backend", server.url])
+        #expect(summary.unique == 3 && summary.dead == 1)
+        // Any other client can read the dead letter.
+        let fields = try server.cli("XRANGE", "queue:analysis:dlq", "-", "+").split(separator: "\n").map(String.init)
+        for name in ["payload", "original_message_id", "error", "failed_at", "retry_count"] {
+            #expect(fields.contains(name))
+        }
+        #expect(fields.contains("this is no statement"))
+    }
+
+    @Test func statementsFromStdinAreCollected() async throws {
+        let input = """
+            {"id":"1","text":"The bank raised rates by 0.25 percent.","created_at":"2026-01-01T00:00:00Z"}
+            {"id":"2","text":"  "}
+            {"id":"3","text":"Exports grew 4% in May."}
+            """
+        let summary = try await run(["--backend", "memory", "--input", "-"], input: input)
+        #expect(summary.collected == 2 && summary.unique == 2)
+    }
+}

@@ -1,0 +1,132 @@
+import BrokerSupport
+import Foundation
+import Logging
+import Messaging
+import MessagingPipeline
+import MessagingRedis
+import TestSupport
+
+@testable import mq
+
+/// The pipeline in processes of its own on a private Redis, with what can be seen of it from outside.
+struct PipelineHarness {
+    let server: PrivateRedis
+    let input: URL
+    let expected: [StoredStatement]
+    static let leaseArguments = ["--lease", "1s"]
+
+    /// Starts a server and writes an input of so many statements, among them exact and near duplicates.
+    init(statements: Int) async throws {
+        server = try PrivateRedis()
+        let folder = FileManager.default.temporaryDirectory.appending(path: "mq-input-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        input = folder.appending(path: "statements.csv")
+        let text = Self.csv(statements)
+        try text.write(to: input, atomically: true, encoding: .utf8)
+        expected = try await Self.undisturbed(text)
+    }
+
+    func remove() { try? FileManager.default.removeItem(at: input.deletingLastPathComponent()) }
+
+    /// Every fifth statement repeats an earlier one under another id, every seventh nearly so.
+    static func csv(_ count: Int) -> String {
+        var generator = SeededGenerator(seed: 11)
+        let subjects = ["The central bank", "Harbour Steel", "The ministry of trade", "Nordwind AG", "The union"]
+        let verbs = ["expects", "announces", "denies", "confirms", "regrets", "welcomes"]
+        let objects = [
+            "lower interest rates for the coming quarter", "a new plant at the old harbour with many jobs",
+            "that negotiations about tariffs have failed again", "a dividend that is higher than last year",
+            "weak orders from abroad and a difficult winter", "the merger with its largest competitor",
+        ]
+        var lines = ["id,created_at,text"]
+        var texts: [String] = []
+        for index in 0..<count {
+            var text: String
+            if index % 5 == 4, let earlier = texts.randomElement(using: &generator) {
+                text = earlier
+            } else if index % 7 == 6, let earlier = texts.randomElement(using: &generator) {
+                text = "RT @observer: \(earlier)"
+            } else {
+                let subject = subjects.randomElement(using: &generator) ?? ""
+                let verb = verbs.randomElement(using: &generator) ?? ""
+                let object = objects.randomElement(using: &generator) ?? ""
+                text = "\(subject) \(verb) \(object), statement number \(index) of the day"
+            }
+            texts.append(text)
+            let minute = String(index % 60)
+            let hour = String(index / 60 % 24)
+            lines.append("s\(index),2026-03-\(10 + index / 1440)T\(pad(hour)):\(pad(minute)):00Z,\"\(text)\"")
+        }
+        return lines.joined(separator: "\r\n") + "\r\n"
+    }
+
+    private static func pad(_ text: String) -> String { text.count < 2 ? "0\(text)" : text }
+
+    /// What the pure parts make of the input, one statement after the other, without any queue.
+    private static func undisturbed(_ text: String) async throws -> [StoredStatement] {
+        var parser = StatementParser(format: .csv, source: "statements.csv")
+        let results = parser.feed(Array(text.utf8)) + parser.finish()
+        let (fingerprints, statements) = (MemoryDeduplicationStore(), MemoryStatementStore())
+        let analyzer = LexiconAnalyzer()
+        for case .statement(let statement) in results {
+            let analysed = AnalysedStatement(statement: statement, analysis: analyzer.analyse(statement))
+            let fingerprint = Fingerprint(analysed)
+            let verdict = Deduplicator.judge(fingerprint, against: try await fingerprints.insert(fingerprint))
+            _ = try await statements.apply(JudgedStatement(analysed: analysed, verdict: verdict))
+        }
+        return try await all(statements)
+    }
+
+    /// Everything that a store holds, duplicates too.
+    static func all(_ store: any StatementStore) async throws -> [StoredStatement] {
+        var items: [StoredStatement] = []
+        var cursor: String?
+        repeat {
+            let page = try await store.list(StatementQuery(limit: 200, cursor: cursor, includesDuplicates: true))
+            items += page.items
+            cursor = page.nextCursor
+        } while cursor != nil
+        return items
+    }
+
+    func makeQueue() throws -> RedisQueue {
+        RedisQueue(
+            try RedisConfiguration(url: server.url),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
+    }
+
+    /// What the processes have come to.
+    func result() async throws -> [StoredStatement] {
+        let queue = try makeQueue()
+        do {
+            let items = try await Self.all(RedisStatementStore(RedisCommands(queue)))
+            await queue.close()
+            return items
+        } catch {
+            await queue.close()
+            throw error
+        }
+    }
+
+    /// Starts the process of one layer.
+    func start(_ layer: Layer, number: Int = 0) throws -> MQProcess {
+        var arguments = ["pipeline", "run", "--backend", server.url, "--layer", layer.rawValue] + Self.leaseArguments
+        if layer == .collect {
+            arguments += ["--input", input.path, "--until-idle"]
+        } else {
+            arguments += ["--workers", "2", "--worker-prefix", "worker-\(number)-"]
+        }
+        return try MQProcess(arguments)
+    }
+
+    /// Whether every queue exists and has nothing left, in the order in which messages pass them.
+    func isIdle(_ queue: RedisQueue) async -> Bool {
+        for layer in Layer.workers {
+            guard let name = layer.queue, let group = layer.group,
+                let figures = try? await queue.statistics(of: name)[group], figures.lag.value == 0
+            else { return false }
+        }
+        return true
+    }
+}

@@ -1,0 +1,97 @@
+import Foundation
+import Synchronization
+
+/// The `mq` program as a child: it can be killed at any moment, by its id.
+public final class MQProcess: Sendable {
+    /// What a finished child said.
+    public struct Outcome: Sendable {
+        public let status: Int32
+        public let output: String
+        public let errors: String
+    }
+
+    private let process: Process
+    private let folder: URL
+
+    /// The program that was built beside the tests.
+    public static let executable: URL = {
+        let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+            ?? CommandLine.arguments[0]
+        return URL(filePath: own).deletingLastPathComponent().appending(path: "mq")
+    }()
+
+    /// Starts the program.
+    ///
+    /// - Parameters:
+    ///   - arguments: Its arguments.
+    ///   - environment: Variables beside those of this process.
+    ///   - input: What it reads from stdin.
+    public init(_ arguments: [String], environment: [String: String] = [:], input: String? = nil) throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "mq-child-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        process = Process()
+        process.executableURL = Self.executable
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        // Files take any amount of output without anybody reading along.
+        for name in ["output", "errors", "input"] {
+            _ = FileManager.default.createFile(
+                atPath: folder.appending(path: name).path,
+                contents: name == "input" ? Data((input ?? "").utf8) : nil
+            )
+        }
+        process.standardOutput = try FileHandle(forWritingTo: folder.appending(path: "output"))
+        process.standardError = try FileHandle(forWritingTo: folder.appending(path: "errors"))
+        process.standardInput = try FileHandle(forReadingFrom: folder.appending(path: "input"))
+        try process.run()
+    }
+
+    public var processID: Int32 { process.processIdentifier }
+    public var isRunning: Bool { process.isRunning }
+
+    /// What it has said so far.
+    public var output: String { text("output") }
+    public var errors: String { text("errors") }
+
+    private func text(_ name: String) -> String {
+        (try? String(contentsOf: folder.appending(path: name), encoding: .utf8)) ?? ""
+    }
+
+    public func signal(_ number: Int32) { if process.isRunning { kill(process.processIdentifier, number) } }
+
+    /// Waits for the end, for at most some seconds; then kills it.
+    @discardableResult
+    public func wait(atMost seconds: Double = 60) async -> Outcome {
+        let deadline = Date(timeIntervalSinceNow: seconds)
+        while process.isRunning, Date() < deadline { try? await Task.sleep(for: .milliseconds(5)) }
+        if process.isRunning {
+            signal(SIGKILL)
+            process.waitUntilExit()
+        }
+        return Outcome(status: process.terminationStatus, output: output, errors: errors)
+    }
+
+    /// Kills it as a crash would, and waits until it is gone.
+    public func crash() {
+        signal(SIGKILL)
+        process.waitUntilExit()
+    }
+
+    /// Runs the program to its end.
+    public static func run(
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        input: String? = nil,
+        atMost seconds: Double = 60
+    ) async throws -> Outcome {
+        try await MQProcess(arguments, environment: environment, input: input).wait(atMost: seconds)
+    }
+
+    deinit {
+        if process.isRunning {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+        }
+        try? FileManager.default.removeItem(at: folder)
+    }
+}

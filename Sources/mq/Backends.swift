@@ -1,0 +1,157 @@
+import Logging
+import Messaging
+import MessagingMemory
+
+#if Redis
+import MessagingRedis
+#endif
+
+/// A backend that was opened from a name or URL.
+struct OpenBackend: Sendable {
+    /// The queue, with metrics.
+    let queue: any MessageQueue
+    /// Where it is, without credentials: `memory`, `redis://127.0.0.1:6379`.
+    let description: String
+    /// Where the choice comes from: `--backend`, a variable, a file or the default.
+    let source: String
+    /// Where the pipeline keeps what is no message, beside the queue.
+    let stores: PipelineStores
+
+    /// Whether what it holds ends with this process.
+    var isEphemeral: Bool { queue.system == "memory" }
+
+    /// What to tell a person who publishes to or consumes from a backend that ends with the process.
+    static let ephemeralNote =
+        "the memory backend ends with this process and no other process sees it; "
+        + "choose another with --backend, such as redis"
+}
+
+/// The one place that knows every backend.
+enum Backends {
+    /// A backend that this project has or will have.
+    struct Kind: Sendable {
+        /// The short name, which means the local default.
+        let name: String
+        /// The schemes of its URLs.
+        let schemes: [String]
+        /// Whether it is part of this build.
+        let isBuilt: Bool
+        /// What it is, in a few words.
+        let summary: String
+    }
+
+    #if Redis
+    private static let hasRedis = true
+    #else
+    private static let hasRedis = false
+    #endif
+
+    /// Every backend, also those that this build lacks.
+    static let list: [Kind] = [
+        Kind(name: "memory", schemes: ["memory"], isBuilt: true, summary: "in this process; ends with it"),
+        Kind(
+            name: "redis",
+            schemes: ["redis", "rediss", "unix"],
+            isBuilt: hasRedis,
+            summary: "Redis Streams, Redis 7.0 or newer"
+        ),
+        Kind(name: "sqlite", schemes: ["sqlite"], isBuilt: false, summary: "one file, no server"),
+        Kind(name: "rabbitmq", schemes: ["amqp", "amqps"], isBuilt: false, summary: "RabbitMQ"),
+        Kind(name: "kafka", schemes: ["kafka"], isBuilt: false, summary: "Apache Kafka"),
+    ]
+
+    /// Opens a backend; no connection is made yet.
+    ///
+    /// - Parameters:
+    ///   - spec: A short name or a URL; `nil` means what the settings say, or else memory.
+    ///   - settings: The environment and the configuration file.
+    ///   - timeout: How long one call to the broker may take; `nil` means as the URL says.
+    ///   - logger: Where the backend reports.
+    /// - Returns: The backend; close its queue when done.
+    /// - Throws: `CLIError` for an unknown name or scheme, `QueueError` for a broken URL, neither with credentials.
+    static func open(
+        _ spec: String?,
+        settings: Settings,
+        timeout: Duration? = nil,
+        logger: Logger
+    ) throws -> OpenBackend {
+        let chosen =
+            spec.map { Settings.Value(text: $0, source: "--backend") }
+            ?? settings.value("backend")
+            ?? Settings.Value(text: "memory", source: "the default")
+        let kind = try kind(of: chosen)
+        switch kind.name {
+        case "memory":
+            return OpenBackend(
+                queue: InstrumentedQueue(MemoryQueue()),
+                description: "memory",
+                source: chosen.source,
+                stores: .memory()
+            )
+        #if Redis
+        case "redis":
+            let url =
+                chosen.text.contains("://")
+                ? chosen
+                : settings.value("redis_url") ?? Settings.Value(text: "redis://127.0.0.1:6379", source: chosen.source)
+            try checkUserInfo(url)
+            var configuration = try RedisConfiguration(url: url.text)
+            if let timeout {
+                configuration.connectTimeout = timeout
+                configuration.commandTimeout = timeout
+            }
+            let redis = RedisQueue(configuration, logger: logger)
+            return OpenBackend(
+                queue: InstrumentedQueue(redis),
+                description: configuration.description,
+                source: url.source,
+                stores: .redis(RedisCommands(redis))
+            )
+        #endif
+        default: throw notBuilt(kind, chosen.source)
+        }
+    }
+
+    /// Finds the backend that a name or URL means.
+    static func kind(of chosen: Settings.Value) throws -> Kind {
+        let text = chosen.text
+        let isURL = text.contains("://")
+        let word = (isURL ? text[..<(text.firstRange(of: "://")?.lowerBound ?? text.endIndex)] : text[...])
+            .lowercased()
+        let found = list.first { kind in isURL ? kind.schemes.contains(word) : kind.name == word }
+        if let found {
+            guard found.isBuilt else { throw notBuilt(found, chosen.source) }
+            return found
+        }
+        // What is no plain word may hold a password and is not repeated.
+        let isPlain =
+            (1...20).contains(word.utf8.count)
+            && word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }
+        let shown =
+            isPlain ? (isURL ? "unknown scheme '\(word)://'" : "unknown backend '\(word)'") : "no backend or URL"
+        throw CLIError(.usage, "\(shown) in \(chosen.source)", do: "use \(available)")
+    }
+
+    private static var available: String {
+        let names = list.filter(\.isBuilt).map(\.name)
+        let schemes = list.filter(\.isBuilt).flatMap(\.schemes).filter { $0 != "memory" }.map { "\($0)://" }
+        let missing = list.filter { !$0.isBuilt }.map(\.name).joined(separator: ", ")
+        return (names + schemes).joined(separator: ", ") + " (not part of this build yet: \(missing))"
+    }
+
+    private static func notBuilt(_ kind: Kind, _ source: String) -> CLIError {
+        CLIError(.usage, "the \(kind.name) backend of \(source) is not part of this build yet", do: "use \(available)")
+    }
+
+    /// A password with `/`, `?` or `#` in it moves the end of the host; better to say so than to connect elsewhere.
+    private static func checkUserInfo(_ url: Settings.Value) throws {
+        guard let separator = url.text.firstRange(of: "://") else { return }
+        let rest = url.text[separator.upperBound...]
+        guard let end = rest.firstIndex(where: { "/?#".contains($0) }), rest[end...].contains("@") else { return }
+        throw CLIError(
+            .usage,
+            "the URL of \(url.source) has an at sign behind its host",
+            do: "percent-encode the user name and password: / as %2F, ? as %3F, # as %23, at as %40, % as %25"
+        )
+    }
+}
