@@ -69,8 +69,12 @@ struct PipelineCountTests {
         let server = try PrivateRedis()
         for number in 1...3 {
             try server.cli(
-                "XADD", "queue:analysis", "*", "payload",
-                #"{"id":"x\#(number)","text":"Inflation fell to \#(number).5 percent, said the bank."}"#)
+                "XADD",
+                "queue:analysis",
+                "*",
+                "payload",
+                #"{"id":"x\#(number)","text":"Inflation fell to \#(number).5 percent, said the bank."}"#
+            )
         }
         try server.cli("XADD", "queue:analysis", "*", "payload", "this is no statement")
         let summary = try await run(["--backend", server.url])

@@ -31,13 +31,7 @@ struct PipelineHarness {
     /// Every fifth statement repeats an earlier one under another id, every seventh nearly so.
     static func csv(_ count: Int) -> String {
         var generator = SeededGenerator(seed: 11)
-        let subjects = ["The central bank", "Harbour Steel", "The ministry of trade", "Nordwind AG", "The union"]
-        let verbs = ["expects", "announces", "denies", "confirms", "regrets", "welcomes"]
-        let objects = [
-            "lower interest rates for the coming quarter", "a new plant at the old harbour with many jobs",
-            "that negotiations about tariffs have failed again", "a dividend that is higher than last year",
-            "weak orders from abroad and a difficult winter", "the merger with its largest competitor",
-        ]
+        let syllables = ["ba", "ko", "ri", "mel", "tan", "su", "vor", "en", "li", "quo", "dar", "fim"]
         var lines = ["id,created_at,text"]
         var texts: [String] = []
         for index in 0..<count {
@@ -47,10 +41,10 @@ struct PipelineHarness {
             } else if index % 7 == 6, let earlier = texts.randomElement(using: &generator) {
                 text = "RT @observer: \(earlier)"
             } else {
-                let subject = subjects.randomElement(using: &generator) ?? ""
-                let verb = verbs.randomElement(using: &generator) ?? ""
-                let object = objects.randomElement(using: &generator) ?? ""
-                text = "\(subject) \(verb) \(object), statement number \(index) of the day"
+                // Invented words: no two of these sentences are near each other by chance.
+                text = (0..<12).map { _ in
+                    (0..<3).map { _ in syllables.randomElement(using: &generator) ?? "" }.joined()
+                }.joined(separator: " ")
             }
             texts.append(text)
             let minute = String(index % 60)

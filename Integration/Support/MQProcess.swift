@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 
 /// The `mq` program as a child: it can be killed at any moment, by its id.
 public final class MQProcess: Sendable {
@@ -10,12 +9,13 @@ public final class MQProcess: Sendable {
         public let errors: String
     }
 
-    private let process: Process
+    private let process: ChildProcess
     private let folder: URL
 
     /// The program that was built beside the tests.
     public static let executable: URL = {
-        let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+        let own =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
             ?? CommandLine.arguments[0]
         return URL(filePath: own).deletingLastPathComponent().appending(path: "mq")
     }()
@@ -29,24 +29,19 @@ public final class MQProcess: Sendable {
     public init(_ arguments: [String], environment: [String: String] = [:], input: String? = nil) throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "mq-child-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        process = Process()
-        process.executableURL = Self.executable
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        try Data((input ?? "").utf8).write(to: folder.appending(path: "input"))
         // Files take any amount of output without anybody reading along.
-        for name in ["output", "errors", "input"] {
-            _ = FileManager.default.createFile(
-                atPath: folder.appending(path: name).path,
-                contents: name == "input" ? Data((input ?? "").utf8) : nil
-            )
-        }
-        process.standardOutput = try FileHandle(forWritingTo: folder.appending(path: "output"))
-        process.standardError = try FileHandle(forWritingTo: folder.appending(path: "errors"))
-        process.standardInput = try FileHandle(forReadingFrom: folder.appending(path: "input"))
-        try process.run()
+        process = try ChildProcess(
+            Self.executable.path,
+            arguments,
+            environment: ProcessInfo.processInfo.environment.merging(environment) { $1 },
+            input: folder.appending(path: "input").path,
+            output: folder.appending(path: "output").path,
+            errors: folder.appending(path: "errors").path
+        )
     }
 
-    public var processID: Int32 { process.processIdentifier }
+    public var processID: Int32 { process.processID }
     public var isRunning: Bool { process.isRunning }
 
     /// What it has said so far.
@@ -57,25 +52,19 @@ public final class MQProcess: Sendable {
         (try? String(contentsOf: folder.appending(path: name), encoding: .utf8)) ?? ""
     }
 
-    public func signal(_ number: Int32) { if process.isRunning { kill(process.processIdentifier, number) } }
+    public func signal(_ number: Int32) { process.signal(number) }
 
     /// Waits for the end, for at most some seconds; then kills it.
     @discardableResult
     public func wait(atMost seconds: Double = 60) async -> Outcome {
         let deadline = Date(timeIntervalSinceNow: seconds)
         while process.isRunning, Date() < deadline { try? await Task.sleep(for: .milliseconds(5)) }
-        if process.isRunning {
-            signal(SIGKILL)
-            process.waitUntilExit()
-        }
-        return Outcome(status: process.terminationStatus, output: output, errors: errors)
+        if process.isRunning { process.crash() }
+        return Outcome(status: process.status ?? -1, output: output, errors: errors)
     }
 
     /// Kills it as a crash would, and waits until it is gone.
-    public func crash() {
-        signal(SIGKILL)
-        process.waitUntilExit()
-    }
+    public func crash() { process.crash() }
 
     /// Runs the program to its end.
     public static func run(
@@ -88,10 +77,7 @@ public final class MQProcess: Sendable {
     }
 
     deinit {
-        if process.isRunning {
-            kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
-        }
+        process.crash()
         try? FileManager.default.removeItem(at: folder)
     }
 }

@@ -9,7 +9,7 @@ public final class PrivateRedis: Sendable {
     }
 
     private struct State {
-        var process: Process?
+        var process: ChildProcess?
     }
 
     public let port: Int
@@ -29,7 +29,7 @@ public final class PrivateRedis: Sendable {
     }
 
     public var url: String { "redis://127.0.0.1:\(port)" }
-    public var processID: Int32 { state.withLock { $0.process?.processIdentifier ?? 0 } }
+    public var processID: Int32 { state.withLock { $0.process?.processID ?? 0 } }
 
     public static let isInstalled = executable != nil
 
@@ -39,17 +39,14 @@ public final class PrivateRedis: Sendable {
     /// Starts the server again on the same port and data.
     public func start() throws {
         guard let executable = Self.executable else { throw StartFailure(description: "redis-server is not installed") }
-        let process = Process()
-        process.executableURL = URL(filePath: executable)
-        process.arguments =
+        let process = try ChildProcess(
+            executable,
             [
                 "--port", String(port), "--bind", "127.0.0.1", "--dir", folder.path, "--appendonly", "yes", "--save",
                 "",
                 "--daemonize", "no", "--unixsocket", folder.path + "/socket", "--logfile", folder.path + "/log",
             ] + arguments
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
+        )
         state.withLock { $0.process = process }
         let deadline = Date(timeIntervalSinceNow: 20)
         while Date() < deadline {
@@ -62,23 +59,17 @@ public final class PrivateRedis: Sendable {
     }
 
     /// Sends a signal to the server.
-    public func signal(_ number: Int32) { kill(processID, number) }
+    public func signal(_ number: Int32) { state.withLock { $0.process }?.signal(number) }
 
     /// Kills the server as a crash would.
-    public func crash() {
-        signal(SIGKILL)
-        state.withLock { $0.process }?.waitUntilExit()
-    }
+    public func crash() { state.withLock { $0.process }?.crash() }
 
     /// Stops the server; its data stay until `deinit`.
     public func stop() {
         guard let process = state.withLock({ $0.process }), process.isRunning else { return }
-        kill(process.processIdentifier, SIGCONT)
-        process.terminate()
-        let deadline = Date(timeIntervalSinceNow: 5)
-        while process.isRunning, Date() < deadline { usleep(10_000) }
-        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-        process.waitUntilExit()
+        process.signal(SIGCONT)
+        process.signal(SIGTERM)
+        process.end(within: 5)
     }
 
     deinit {

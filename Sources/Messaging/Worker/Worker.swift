@@ -18,6 +18,8 @@ public final class Worker: Service {
         public var sinceLastPoll: Duration?
         /// How many deliveries are leased.
         public var inFlight: Int
+        /// Why the broker cannot be reached at the moment; `nil` when it can.
+        public var problem: String?
     }
 
     private let source: any MessageQueue
@@ -76,7 +78,7 @@ public final class Worker: Service {
     /// What the worker is doing.
     public var status: Status {
         state.withLock { state in
-            Status(sinceLastPoll: state.lastPoll.map { clock.now() - $0 }, inFlight: state.heldCount)
+            Status(sinceLastPoll: state.lastPoll.map { clock.now() - $0 }, inFlight: state.heldCount, problem: state.problem)
         }
     }
 
@@ -194,6 +196,7 @@ public final class Worker: Service {
 
     /// Waits before the next attempt to reach the broker: 50 ms doubled each time, up to the configured pause.
     private func pause(after error: QueueError, failures: Int) async {
+        state.withLock { $0.failed(error.message) }
         let backoff = RetryPolicy.Backoff.exponential(
             base: .milliseconds(50),
             cap: configuration.maxReconnectPause,

@@ -8,6 +8,7 @@ struct WorkerState {
     private(set) var isFlushing = false
     private(set) var isStopping = false
     private(set) var lastPoll: Duration?
+    private(set) var problem: String?
     private var slotWaiter: CheckedContinuation<Int, Never>?
     private var idleWaiters: [CheckedContinuation<Void, Never>] = []
 
@@ -23,7 +24,12 @@ struct WorkerState {
         for receipt in receipts { held[receipt] = now }
     }
 
-    mutating func polled(at now: Duration) { lastPoll = now }
+    mutating func polled(at now: Duration) {
+        lastPoll = now
+        problem = nil
+    }
+
+    mutating func failed(_ reason: String) { problem = reason }
 
     /// Registers the intake to be resumed when a slot is free or the worker stops; returns a number at once if so.
     mutating func waitForSlot(_ continuation: CheckedContinuation<Int, Never>) -> Int? {
