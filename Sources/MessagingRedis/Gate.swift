@@ -6,6 +6,7 @@ import NIOConcurrencyHelpers
 final class Gate: Sendable {
     private struct State {
         var isTaken = false
+        var isShut = false
         var line = Deque<(UInt64, CheckedContinuation<Bool, Never>)>()
         var cancelled: Set<UInt64> = []
         var next: UInt64 = 0
@@ -13,8 +14,10 @@ final class Gate: Sendable {
 
     private let state = NIOLockedValueBox(State())
 
-    /// Returns `true` once inside, or `false` when the task was cancelled first.
-    func enter() async -> Bool {
+    /// Returns `true` once inside, or `false` when the task was cancelled or the gate closed first.
+    func enter() async -> Bool { await enter(isLast: false) }
+
+    private func enter(isLast: Bool) async -> Bool {
         let number = state.withLockedValue { state in
             state.next += 1
             return state.next
@@ -22,7 +25,7 @@ final class Gate: Sendable {
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let answer: Bool? = state.withLockedValue { state in
-                    if state.cancelled.remove(number) != nil { return false }
+                    if state.cancelled.remove(number) != nil || (state.isShut && !isLast) { return false }
                     if state.isTaken {
                         state.line.append((number, continuation))
                         return nil
@@ -60,11 +63,12 @@ final class Gate: Sendable {
     func close() async {
         let line = state.withLockedValue { state in
             defer { state.line = [] }
+            state.isShut = true
             return state.line
         }
         for (_, continuation) in line { continuation.resume(returning: false) }
         // In a task of its own, so that cancelling the caller cannot skip the one inside.
-        _ = await Task { await self.enter() }.value
+        _ = await Task { await self.enter(isLast: true) }.value
     }
 }
 #endif

@@ -91,7 +91,10 @@ extension RedisConfiguration {
             case "tls_key": tls?.keyFile = value
             default: tls?.serverName = value
             }
-        default: throw Self.invalid("it has the unknown option '\(name)'")
+        default:
+            // What is no plain word may be the rest of a password whose '?' was not encoded.
+            let shown = name.utf8.allSatisfy { $0 == UInt8(ascii: "_") || (0x61...0x7A).contains($0) }
+            throw Self.invalid(shown ? "it has the unknown option '\(name)'" : "it has an unknown option")
         }
     }
 
@@ -125,13 +128,17 @@ extension RedisConfiguration {
                 bytes.append(byte)
                 continue
             }
-            guard let high = iterator.next(), let low = iterator.next(),
-                let value = UInt8(String(decoding: [high, low], as: UTF8.self), radix: 16)
-            else { throw invalid("\(name) has a '%' without two hexadecimal digits; write '%' as %25") }
-            bytes.append(value)
+            guard let high = iterator.next().flatMap(Self.digit), let low = iterator.next().flatMap(Self.digit) else {
+                throw invalid("\(name) has a '%' without two hexadecimal digits; write '%' as %25")
+            }
+            bytes.append(high << 4 | low)
         }
         guard let decoded = String(validating: bytes, as: UTF8.self) else { throw invalid("\(name) is not UTF-8") }
         return decoded
+    }
+
+    private static func digit(_ byte: UInt8) -> UInt8? {
+        Character(UnicodeScalar(byte)).hexDigitValue.flatMap { UInt8(exactly: $0) }
     }
 }
 #endif

@@ -109,7 +109,7 @@ final class RedisConsumer: QueueConsumer {
 
     /// One look at the group, alone on the connection.
     private func turn(max: Int, until deadline: Duration) async throws(QueueError) -> [Delivery] {
-        guard await gate.enter() else { throw cancelled }
+        guard await gate.enter() else { throw isClosed ? RedisLink.closedError : cancelled }
         defer { gate.leave() }
         let early = state.withLockedValue { state in
             let taken = Array(state.surplus.prefix(max))

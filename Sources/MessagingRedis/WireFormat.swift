@@ -149,7 +149,7 @@ struct EntryID: Hashable, Comparable, Sendable, CustomStringConvertible {
     init?(_ bytes: some Sequence<UInt8>) {
         var parts: (UInt64, UInt64) = (0, 0)
         var dashes = 0
-        var digits = 0
+        var digits = (0, 0)
         for byte in bytes {
             if byte == UInt8(ascii: "-") {
                 dashes += 1
@@ -161,9 +161,9 @@ struct EntryID: Hashable, Comparable, Sendable, CustomStringConvertible {
             let (sum, carry) = product.addingReportingOverflow(digit)
             if overflow || carry { return nil }
             if dashes == 0 { parts.0 = sum } else { parts.1 = sum }
-            digits += 1
+            if dashes == 0 { digits.0 += 1 } else { digits.1 += 1 }
         }
-        guard dashes == 1, digits >= 2 else { return nil }
+        guard dashes == 1, digits.0 > 0, digits.1 > 0 else { return nil }
         (milliseconds, sequence) = parts
     }
 

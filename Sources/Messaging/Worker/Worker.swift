@@ -159,7 +159,7 @@ public final class Worker: Service {
                 let now = clock.now()
                 state.withLock { state in
                     state.polled(at: now)
-                    if configuration.mode == .atLeastOnce { state.take(deliveries.lazy.map(\.receipt), at: now) }
+                    state.take(deliveries.lazy.map(\.receipt), at: now)
                 }
                 if deliveries.isEmpty { onProgress() }
                 for delivery in deliveries {
@@ -239,7 +239,10 @@ public final class Worker: Service {
             }
             report(settlement, of: delivery)
         }
-        guard configuration.mode == .atLeastOnce else { return onProgress() }
+        guard configuration.mode == .atLeastOnce else {
+            perform(state.withLock { $0.ended(CollectionOfOne(delivery.receipt)) })
+            return onProgress()
+        }
         let request = SettleRequest(delivery.receipt, settlement)
         if state.withLock({ $0.add(request) }) { await flush(consumer) }
     }

@@ -102,10 +102,7 @@ final class RedisChannelHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end(
-            context,
-            QueueError(.unavailable, "the connection to \(endpoint) failed: \(error)", underlying: error)
-        )
+        end(context, RedisErrors.broken(error, endpoint: endpoint))
     }
 
     // MARK: - Deadlines

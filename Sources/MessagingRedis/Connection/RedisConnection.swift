@@ -42,9 +42,7 @@ struct RedisConnection: Sendable {
         } catch let error as QueueError {
             throw error
         } catch let error as NIOSSLError {
-            throw QueueError(.unavailable, "TLS with \(endpoint) failed: \(error)", isRetryable: false)
-        } catch let error as NIOSSLExtraError {
-            throw QueueError(.unavailable, "TLS with \(endpoint) failed: \(error)", isRetryable: false)
+            throw RedisErrors.broken(error, endpoint: endpoint)
         } catch {
             throw QueueError(
                 .unavailable,

@@ -1,8 +1,24 @@
 #if Redis
 import Messaging
+import NIOSSL
 
 /// What error replies and broken connections mean to the caller.
 enum RedisErrors {
+    /// The error for a connection that broke.
+    static func broken(_ error: any Error, endpoint: String) -> QueueError {
+        switch error {
+        case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError:
+            // Another attempt meets the same certificate.
+            QueueError(
+                .unavailable,
+                "TLS with \(endpoint) failed (\(error)); check the certificate's name, tls_ca and that the port is a TLS one",
+                isRetryable: false,
+                underlying: error
+            )
+        default: QueueError(.unavailable, "the connection to \(endpoint) failed: \(error)", underlying: error)
+        }
+    }
+
     /// The error for an error reply. A reply begins with a word in capitals; ours are NOTFOUND and LEASELOST.
     static func error(_ reply: String, queue: String?) -> QueueError {
         let word = reply.prefix { $0 != " " }

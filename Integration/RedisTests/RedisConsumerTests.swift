@@ -1,0 +1,204 @@
+import BrokerSupport
+import Foundation
+import Logging
+import Messaging
+import MessagingRedis
+import Synchronization
+import TestSupport
+import Testing
+
+/// Consumers that die, linger or are slow, and what is left of them.
+@Suite(
+    "Redis consumers",
+    .enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"),
+    .serialized,
+    .timeLimit(.minutes(5))
+)
+struct RedisConsumerTests {
+    /// crash.kill9 and crash.reaper: what a dead process held comes to a survivor with attempt 2, and the dead one's
+    /// registration goes only when it holds nothing.
+    @Test func deadConsumer() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        try await queue.declare(definition(lease: .seconds(1)))
+        _ = try await queue.publish((0..<20).map { Message(text: "\($0)", id: MessageID("\($0)")) }, to: "orders")
+        // Any other client is a consumer that will never settle.
+        try server.cli("XREADGROUP", "GROUP", "g", "dead", "COUNT", "10", "STREAMS", "orders", ">")
+        let consumer = try await queue.consume("orders", group: "g", consumer: "alive")
+        let first = try await consumer.take(10)
+        #expect(first.allSatisfy { $0.attempt == 1 })
+        try await consumer.acknowledge(all: first)
+        let second = try await consumer.take(10)
+        #expect(Set(second.map(\.message.id)) == Set((0..<10).map { MessageID("\($0)") }))
+        #expect(second.allSatisfy { $0.attempt == 2 && $0.history.first?.consumer == "dead" })
+        try await consumer.acknowledge(all: second)
+        // A foreign consumer was never announced to us: its name stays, it may be idle and alive.
+        #expect(try server.cli("XINFO", "CONSUMERS", "orders", "g").contains("dead"))
+        await consumer.close()
+        let registered = try server.cli("XINFO", "CONSUMERS", "orders", "g")
+        #expect(!registered.contains("alive"))
+        await queue.close()
+    }
+
+    /// A stale receipt is refused, whoever has the message now: one of ours, or a foreign client that claimed it.
+    @Test func staleReceipts() async throws {
+        let server = try PrivateRedis()
+        let (one, two) = (try server.makeQueue(), try server.makeQueue())
+        try await one.declare(definition(lease: .milliseconds(200)))
+        let slow = try await one.consume("orders", group: "g", consumer: "slow")
+        let quick = try await two.consume("orders", group: "g", consumer: "quick")
+        try await one.publish(Message(text: "x", id: "x"), to: "orders")
+        let stale = try await slow.take(1)
+        let taken = try await quick.take(1)
+        #expect(taken.first?.attempt == 2)
+        for settlement in [Settlement.acknowledge, .discard, .release, .retry(after: .zero, error: nil)] {
+            let outcomes = try await slow.settle([SettleRequest(stale[0].receipt, settlement)])
+            #expect(outcomes[0].error?.code == .leaseLost)
+        }
+        try await quick.acknowledge(all: taken)
+        #expect(try await one.statistics(of: "orders")["g"]?.lag.value == 0)
+
+        try await one.publish(Message(text: "y", id: "y"), to: "orders")
+        let second = try await slow.take(1)
+        let id = try server.cli("XPENDING", "orders", "g", "-", "+", "1").split(separator: "\n").first.map(String.init)
+        try server.cli("XCLAIM", "orders", "g", "foreign", "0", id ?? "")
+        let outcomes = try await slow.settle([SettleRequest(second[0].receipt, .acknowledge)])
+        #expect(outcomes[0].error?.code == .leaseLost)
+        await one.close()
+        await two.close()
+    }
+
+    /// lease.prefetchAging: a worker holds more than it runs and each handler takes most of a lease; every message is
+    /// handled once, because all that is held is renewed, and renewed before anything is taken over.
+    @Test func slowHandlersKeepTheirLeases() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        try await queue.declare(definition(lease: .milliseconds(600)))
+        let counts = Mutex<[MessageID: Int]>([:])
+        _ = try await queue.publish((0..<12).map { Message(text: "\($0)", id: MessageID("\($0)")) }, to: "orders")
+        let worker = Worker(
+            queue: queue,
+            from: "orders",
+            group: "g",
+            consumer: "w",
+            configuration: WorkerConfiguration(concurrency: 4),
+            logger: .init(label: "test")
+        ) { delivery in
+            counts.withLock { $0[delivery.message.id, default: 0] += 1 }
+            try await Task.sleep(for: .milliseconds(900))
+        }
+        let working = Task { try await worker.run() }
+        #expect(
+            try await eventually(within: .seconds(20)) {
+                try await queue.statistics(of: "orders")["g"]?.lag.value == 0
+            }
+        )
+        worker.stop()
+        try await working.value
+        #expect(counts.withLock { $0.count == 12 && $0.values.allSatisfy { $0 == 1 } })
+        await queue.close()
+    }
+
+    /// crash.loop: a message that ends its consumer every time goes to the dead letters, with the reason.
+    @Test func crashLoop() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        try await queue.declare(definition(lease: .milliseconds(150), maxAttempts: 3))
+        try await queue.publish(Message(text: "poison", id: "poison"), to: "orders")
+        let consumer = try await queue.consume("orders", group: "g", consumer: "c")
+        var attempts: [Int] = []
+        while let delivery = try await consumer.take(1, within: .seconds(2)).first { attempts.append(delivery.attempt) }
+        #expect(attempts == [1, 2, 3])
+        let letters = try await queue.deadLetters(of: "orders", matching: .all, after: nil, limit: 10).elements
+        #expect(letters.count == 1)
+        #expect(letters.first?.reason == .attemptsExhausted && letters.first?.attempts == 3)
+        #expect(letters.first?.history.count == 3)
+        await queue.close()
+    }
+
+    /// A retry planned by one process and a message scheduled by another are on time everywhere, without polling: the
+    /// due time is announced.
+    @Test func announcedDueTimes() async throws {
+        let server = try PrivateRedis()
+        let (producer, queue) = (try server.makeQueue(), try server.makeQueue())
+        // A long lease: nothing but the announcement can wake the consumer in time.
+        try await queue.declare(definition(lease: .seconds(600)))
+        let consumer = try await queue.consume("orders", group: "g", consumer: "c")
+        async let waiting = consumer.receive(max: 1, wait: .seconds(20))
+        try await Task.sleep(for: .milliseconds(100))
+        let start = ContinuousClock.now
+        try await producer.publish(Message(text: "x", id: "x", due: .after(.milliseconds(400))), to: "orders")
+        let taken = try await waiting
+        let elapsed = ContinuousClock.now - start
+        #expect(taken.first?.message.id == "x")
+        #expect(elapsed >= .milliseconds(400))
+        #expect(elapsed < .seconds(5))
+        try await consumer.settle(taken[0], .retry(after: .milliseconds(300), error: "again"))
+        let before = ContinuousClock.now
+        let again = try await consumer.receive(max: 1, wait: .seconds(20))
+        #expect(again.first?.attempt == 2)
+        #expect(ContinuousClock.now - before >= .milliseconds(290))
+        #expect(ContinuousClock.now - before < .seconds(5))
+        await producer.close()
+        await queue.close()
+    }
+
+    /// Pitfall 4: whatever is trimmed, what one group still owes stays.
+    @Test func trimKeepsTheUnfinished() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        var settings = definition(lease: .seconds(60), dedupe: .zero)
+        settings.groups.append(GroupDefinition("slow", lease: .seconds(60)))
+        try await queue.declare(settings)
+        let quick = try await queue.consume("orders", group: "g", consumer: "c")
+        let slow = try await queue.consume("orders", group: "slow", consumer: "c")
+        for round in 0..<20 {
+            _ = try await queue.publish(
+                (0..<500).map { Message(text: "\(round)", id: MessageID("\(round)-\($0)")) },
+                to: "orders"
+            )
+            try await quick.acknowledge(all: try await quick.take(500))
+        }
+        #expect(try server.cli("XLEN", "orders") == "10000")
+        let held = try await slow.take(1)
+        try await slow.acknowledge(all: try await slow.take(9_999))
+        #expect(Int(try server.cli("XLEN", "orders")) ?? 0 >= 1)
+        #expect(try await slow.renew(held.map(\.receipt)) == [true])
+        try await slow.acknowledge(all: held)
+        await quick.close()
+        await slow.close()
+        // The last tick of a group that opens again gives the rest back.
+        let last = try await queue.consume("orders", group: "slow", consumer: "d")
+        #expect(try await eventually { try server.cli("XLEN", "orders") == "0" })
+        await last.close()
+        await queue.close()
+    }
+
+    /// A retention keeps finished messages for a group that comes later.
+    @Test func foreignGroupsAndPlainClients() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        // A plain client was here first: its message and its group stay as they are.
+        try server.cli("XADD", "orders", "*", "payload", "first", "source", "shell")
+        try server.cli("XGROUP", "CREATE", "orders", "theirs", "0")
+        try await queue.declare(definition())
+        let consumer = try await queue.consume("orders", group: "g", consumer: "c")
+        let taken = try await consumer.take(1)
+        #expect(taken.first?.message.text == "first" && taken.first?.message.headers["source"] == "shell")
+        #expect(taken.first?.attempt == 1)
+        try await consumer.acknowledge(all: taken)
+        // Their group has not read it, so trimming leaves it.
+        #expect(try server.cli("XREADGROUP", "GROUP", "theirs", "x", "STREAMS", "orders", ">").contains("first"))
+        // A worker in another language shares the group and settles with XACK alone.
+        try await queue.publish(Message(text: "for them", id: "t", headers: ["a": "b"]), to: "orders")
+        let entry = try server.cli("XREADGROUP", "GROUP", "g", "python-1", "STREAMS", "orders", ">")
+        #expect(entry.contains("for them"))
+        let id = entry.split(separator: "\n").first { $0.contains("-") && $0.first?.isNumber == true }.map(String.init)
+        #expect(try server.cli("XACK", "orders", "g", id ?? "") == "1")
+        #expect(try await queue.statistics(of: "orders")["g"]?.lag.value == 0)
+        // retry_count of a foreign program is the number of attempts before.
+        try server.cli("XADD", "orders", "*", "payload", "again", "retry_count", "2")
+        #expect(try await consumer.take(1).first?.attempt == 3)
+        await queue.close()
+    }
+}
