@@ -160,9 +160,15 @@ let package = Package(
 
         // Integration/: live brokers on loopback, started by Integration/with-brokers.
         .target(name: "BrokerSupport", path: "Integration/Support", swiftSettings: settings),
+        .executableTarget(
+            name: "queue-child",
+            dependencies: ["Messaging", redisBackend, logging],
+            path: "Integration/Child",
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["MessagingRedis", "BrokerSupport", "TestSupport", logging],
+            dependencies: ["MessagingRedis", "BrokerSupport", "TestSupport", "queue-child", logging],
             path: "Integration/RedisTests",
             swiftSettings: settings
         ),

@@ -13,26 +13,35 @@ public final class MQProcess: Sendable {
     private let folder: URL
 
     /// The program that was built beside the tests.
-    public static let executable: URL = {
+    public static let executable = built("mq")
+
+    /// A program that was built beside the tests.
+    public static func built(_ name: String) -> URL {
         let own =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
             ?? CommandLine.arguments[0]
-        return URL(filePath: own).deletingLastPathComponent().appending(path: "mq")
-    }()
+        return URL(filePath: own).deletingLastPathComponent().appending(path: name)
+    }
 
     /// Starts the program.
     ///
     /// - Parameters:
     ///   - arguments: Its arguments.
+    ///   - program: Another program than `mq`.
     ///   - environment: Variables beside those of this process.
     ///   - input: What it reads from stdin.
-    public init(_ arguments: [String], environment: [String: String] = [:], input: String? = nil) throws {
+    public init(
+        _ arguments: [String],
+        program: URL = MQProcess.executable,
+        environment: [String: String] = [:],
+        input: String? = nil
+    ) throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "mq-child-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         try Data((input ?? "").utf8).write(to: folder.appending(path: "input"))
         // Files take any amount of output without anybody reading along.
         process = try ChildProcess(
-            Self.executable.path,
+            program.path,
             arguments,
             environment: ProcessInfo.processInfo.environment.merging(environment) { $1 },
             input: folder.appending(path: "input").path,
