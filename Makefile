@@ -19,7 +19,7 @@ build: ## Build everything, debug
 test: ## Run every test, those against live brokers too (private ones, started and stopped here)
 	@Integration/install build redis
 	$(SWIFT) build --build-tests
-	Integration/with-brokers $(SWIFT) test --skip-build
+	Integration/with-brokers $(SWIFT) test --skip-build --no-parallel
 
 format: ## Format the sources in place
 	@Integration/install swift

@@ -196,6 +196,12 @@ struct RedisFaultTests {
         try await consumer.acknowledge(taken[0])
         #expect(try await consumer.renew([taken[1].receipt]) == [true])
         #expect(try await consumer.take(6).count == 6)
+        // A consumer can be opened, and what is finished is given back, so that the server empties itself.
+        let other = try server.makeQueue()
+        let second = try await other.consume("orders", group: "g", consumer: "d")
+        #expect(try await eventually { try server.cli("XLEN", "orders") == "9" })
+        await second.close()
+        await other.close()
         // A retry needs some: it fails, and the delivery stays with its consumer.
         let retried = try await consumer.settle([SettleRequest(taken[1].receipt, .retry(after: .zero, error: "e"))])
         #expect(retried[0].error?.code == .unavailable)

@@ -187,7 +187,7 @@ public final class Pipeline: Sendable {
                         concurrency: configuration.concurrency,
                         retryPolicy: configuration.retryPolicy,
                         drainDeadline: configuration.drainDeadline,
-                        receiveWait: .seconds(15)
+                        receiveWait: .seconds(5)
                     ),
                     clock: clock,
                     logger: logger,

@@ -57,6 +57,8 @@ final class RedisConsumer: QueueConsumer {
         var writer = RESPWriter()
         for stream in [keys.log, own.retry] { writer.command(["XGROUP", "CREATECONSUMER", stream, group, name]) }
         for reply in try await owner.link.send(writer) {
+            // A full server refuses the registration, not the reading that makes room; that registers too.
+            if reply.error?.hasPrefix("OOM") == true { continue }
             if reply.error?.contains("NOGROUP") == true || reply.error?.contains("requires the key to exist") == true {
                 guard try await owner.recreate(queue) else { _ = try reply.checked(queue); return }
                 for reply in try await owner.link.send(writer) { _ = try reply.checked(queue) }

@@ -77,10 +77,9 @@ enum DeadLetterReport {
 
     static func summary(_ letter: DeadLetter) -> JSON { .object(members(letter) + bodySize(letter)) }
 
-    /// Everything, with history and body.
+    /// Everything, with the body.
     static func full(_ letter: DeadLetter) -> [(String, JSON)] {
-        members(letter) + [("history", .array(letter.history.map(MessageJSON.failure)))]
-            + MessageJSON.content(letter.message)
+        members(letter) + MessageJSON.content(letter.message)
     }
 
     private static func members(_ letter: DeadLetter) -> [(String, JSON)] {
@@ -90,6 +89,7 @@ enum DeadLetterReport {
             ("reason", .string(letter.reason.rawValue)), ("attempts", .integer(letter.attempts)),
             ("failed_at", JSON(letter.failedAt.map(Format.date))),
             ("published_at", JSON(letter.publishedAt.map(Format.date))), ("error", JSON(letter.error)),
+            ("history", .array(letter.history.map(MessageJSON.failure))),
         ]
     }
 

@@ -53,7 +53,8 @@ struct Output: Sendable {
 
     /// Shows how far long work is; only to a person.
     func progress(_ text: String?) {
-        guard notes.isTerminal, !isQuiet else { return }
+        // A terminal without colours may not know how to clear a line either.
+        guard notes.isTerminal, notes.hasColor, !isQuiet else { return }
         prompt("\r\u{1B}[K" + (text ?? ""))
     }
 }
@@ -101,7 +102,9 @@ struct Table: Sendable {
 enum Format {
     /// A time as ISO 8601 in UTC with milliseconds.
     static func date(_ date: Date) -> String {
-        date.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+        // The style cuts off what is below a millisecond, and a binary fraction is often just below.
+        Date(timeIntervalSince1970: (date.timeIntervalSince1970 * 1000).rounded() / 1000 + 0.0001)
+            .formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 
     /// Reads ISO 8601: with or without a fraction, with `Z` or an offset.

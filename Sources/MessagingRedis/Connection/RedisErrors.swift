@@ -32,8 +32,22 @@ enum RedisErrors {
             )
         case "NOPERM":
             return QueueError(.permissionDenied, "\(text); grant the user this right", queue: queue)
-        case "LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS":
-            return QueueError(.unavailable, text, queue: queue)
+        case "OOM":
+            return QueueError(
+                .unavailable,
+                "Redis is full (maxmemory); let consumers catch up, or give it more memory",
+                queue: queue
+            )
+        case "READONLY":
+            return QueueError(
+                .unavailable,
+                "this Redis is a replica and takes no writes; use the primary",
+                queue: queue
+            )
+        case "LOADING":
+            return QueueError(.unavailable, "Redis is loading its data; try again in a moment", queue: queue)
+        case "MISCONF", "NOREPLICAS", "BUSY", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN":
+            return QueueError(.unavailable, "\(text); see the server's log", queue: queue)
         case "WRONGTYPE":
             return QueueError(
                 .topologyConflict,

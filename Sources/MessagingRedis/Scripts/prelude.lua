@@ -192,13 +192,10 @@ local function trim(log, meta)
   for _, name in ipairs(declared(meta)) do
     if not groups[name] then return 0 end
   end
-  local floor
+  local floor, floors = nil, {}
   for name, g in pairs(groups) do
-    local f = floor_of(log, name, g)
-    if redis.call('HEXISTS', meta, 'group:' .. name .. ':lease_ms') == 1 then
-      redis.call('HSET', meta, 'group:' .. name .. ':floor', f)
-    end
-    if not floor or less(f, floor) then floor = f end
+    floors[name] = floor_of(log, name, g)
+    if not floor or less(floors[name], floor) then floor = floors[name] end
   end
   local retention = tonumber(redis.call('HGET', meta, 'retention_ms') or '0')
   if retention > 0 then
@@ -208,5 +205,12 @@ local function trim(log, meta)
   -- Whole nodes first, bounded; what is left is less than one node.
   local removed = redis.call('XTRIM', log, 'MINID', '~', floor, 'LIMIT', 20000)
   if removed < 10000 then removed = removed + redis.call('XTRIM', log, 'MINID', '=', floor) end
+  -- Noted afterwards: a full server refuses a script whose first write needs memory, and trimming is what it needs. An
+  -- older note only makes a group that is lost begin earlier.
+  for name, f in pairs(floors) do
+    if redis.call('HEXISTS', meta, 'group:' .. name .. ':lease_ms') == 1 then
+      redis.call('HSET', meta, 'group:' .. name .. ':floor', f)
+    end
+  end
   return removed
 end

@@ -6,6 +6,8 @@ local group, limit = ARGV[1], tonumber(ARGV[2])
 local s = redis.call('HMGET', meta, 'group:' .. group .. ':lease_ms', 'group:' .. group .. ':max_attempts')
 if not s[1] then return redis.error_reply('NOTFOUND the group is not declared') end
 local lease, max_attempts, t = tonumber(s[1]), tonumber(s[2]), now()
+-- First, because a full server lets a script go on that has begun by giving memory back.
+trim(log, meta)
 local promoted, recovered, buried, lost, more = 0, 0, 0, 0, 0
 
 local function promote(due, held, target)
@@ -55,7 +57,12 @@ end
 reap(log, false)
 reap(retry, true)
 
-for i = 4, #ARGV do redis.call('ZADD', KEYS[9], t, ARGV[i]) end
+for i = 4, #ARGV do
+  redis.call('ZADD', KEYS[9], t, ARGV[i])
+  -- Redis registers a consumer only when it reads something; a group that was created anew has none.
+  redis.call('XGROUP', 'CREATECONSUMER', log, group, ARGV[i])
+  redis.call('XGROUP', 'CREATECONSUMER', retry, group, ARGV[i])
+end
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', t - tonumber(ARGV[3]), 'LIMIT', 0, 100)) do
   -- Redis drops the pending entries of a consumer it deletes, so one that holds anything stays.
   if #redis.call('XPENDING', log, group, '-', '+', 1, name) == 0
@@ -66,5 +73,4 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', t - tonumber(
   end
 end
 if lost > 0 then redis.call('HINCRBY', meta, 'lost', lost) end
-trim(log, meta)
 return {t, next_due or -1, next_expiry, promoted, recovered, buried, lost, more}

@@ -6,6 +6,7 @@ import Messaging
 import MessagingPipeline
 import NIOCore
 import ServiceLifecycle
+import Synchronization
 import UnixSignals
 
 /// Runs layers of the pipeline in this process.
@@ -141,7 +142,9 @@ struct PipelineRunCommand: GlobalCommand {
             logger: logger
         )
         try await pipeline.declare()
+        let notes = SkippedRecords()
         let service = PipelineService(pipeline, layers: chosen, inputs: inputs, untilIdle: untilIdle) { report in
+            notes.tell(report.collect, output)
             output.progress("collected \(report.collect.collected) of \(report.collect.read) statements …")
         }
         try await serve(service, pipeline, statements, logger, output)
@@ -149,6 +152,7 @@ struct PipelineRunCommand: GlobalCommand {
         guard let report = service.report else {
             throw CLIError(.failed, "the pipeline ended without a report", do: "see the log with --log-level debug")
         }
+        notes.tell(report.collect, output)
         try finish(report, backends, output)
     }
 
@@ -215,7 +219,6 @@ struct PipelineRunCommand: GlobalCommand {
     // MARK: - Result
 
     private func finish(_ report: PipelineReport, _ backends: [Layer: OpenBackend], _ output: Output) throws {
-        for record in report.collect.malformedRecords { output.note("skipped \(record)") }
         if report.collect.malformed > report.collect.malformedRecords.count {
             output.note("… and \(report.collect.malformed - report.collect.malformedRecords.count) more records")
         }
@@ -233,5 +236,20 @@ struct PipelineRunCommand: GlobalCommand {
             )
         }
         if report.wasInterrupted { throw end(.partly) }
+    }
+}
+
+/// Tells of records that were skipped as soon as they are known, each once.
+private final class SkippedRecords: Sendable {
+    private let told = Mutex(0)
+
+    func tell(_ report: CollectReport, _ output: Output) {
+        let new = told.withLock { told in
+            defer { told = max(told, report.malformedRecords.count) }
+            return report.malformedRecords.dropFirst(told)
+        }
+        guard !new.isEmpty else { return }
+        output.progress(nil)
+        for record in new { output.note("skipped \(record)") }
     }
 }
