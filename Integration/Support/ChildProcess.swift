@@ -2,13 +2,13 @@ import Foundation
 import Synchronization
 
 /// A child process that can be signalled, killed and waited for by its id alone.
-public final class ChildProcess: Sendable {
+package final class ChildProcess: Sendable {
     /// The program could not be started.
-    public struct StartFailure: Error, CustomStringConvertible {
-        public let description: String
+    package struct StartFailure: Error, CustomStringConvertible {
+        package let description: String
     }
 
-    public let processID: pid_t
+    package let processID: pid_t
     /// How it ended, once it has: the exit status, or minus the signal that ended it.
     private let ending = Mutex<Int32?>(nil)
 
@@ -21,7 +21,8 @@ public final class ChildProcess: Sendable {
     ///   - input: The file it reads from.
     ///   - output: The file that stdout goes to.
     ///   - errors: The file that stderr goes to.
-    public init(
+    /// - Throws: `StartFailure`.
+    package init(
         _ executable: String,
         _ arguments: [String],
         environment: [String: String] = ProcessInfo.processInfo.environment,
@@ -58,7 +59,7 @@ public final class ChildProcess: Sendable {
     }
 
     /// How it ended: the exit status, or minus the signal; `nil` while it runs.
-    public var status: Int32? {
+    package var status: Int32? {
         ending.withLock { ending in
             if let ending { return ending }
             var raw: Int32 = 0
@@ -68,12 +69,12 @@ public final class ChildProcess: Sendable {
         }
     }
 
-    public var isRunning: Bool { status == nil }
+    package var isRunning: Bool { status == nil }
 
-    public func signal(_ number: Int32) { if isRunning { kill(processID, number) } }
+    package func signal(_ number: Int32) { if isRunning { kill(processID, number) } }
 
     /// Waits for the end for at most some seconds, then kills it; for use outside of tasks.
-    public func end(within seconds: Double) {
+    package func end(within seconds: Double) {
         let deadline = Date(timeIntervalSinceNow: seconds)
         while isRunning, Date() < deadline { usleep(2000) }
         while isRunning {
@@ -83,7 +84,7 @@ public final class ChildProcess: Sendable {
     }
 
     /// Kills it as a crash would, and waits until it is gone.
-    public func crash() {
+    package func crash() {
         signal(SIGKILL)
         end(within: 10)
     }

@@ -1,22 +1,22 @@
 import Foundation
 
 /// The `mq` program as a child: it can be killed at any moment, by its id.
-public final class MQProcess: Sendable {
+package final class MQProcess: Sendable {
     /// What a finished child said.
-    public struct Outcome: Sendable {
-        public let status: Int32
-        public let output: String
-        public let errors: String
+    package struct Outcome: Sendable {
+        package let status: Int32
+        package let output: String
+        package let errors: String
     }
 
     private let process: ChildProcess
     private let folder: URL
 
     /// The program that was built beside the tests.
-    public static let executable = built("mq")
+    package static let executable = built("mq")
 
     /// A program that was built beside the tests.
-    public static func built(_ name: String) -> URL {
+    package static func built(_ name: String) -> URL {
         let own =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
             ?? CommandLine.arguments[0]
@@ -30,7 +30,8 @@ public final class MQProcess: Sendable {
     ///   - program: Another program than `mq`.
     ///   - environment: Variables beside those of this process.
     ///   - input: What it reads from stdin.
-    public init(
+    /// - Throws: `ChildProcess.StartFailure`.
+    package init(
         _ arguments: [String],
         program: URL = MQProcess.executable,
         environment: [String: String] = [:],
@@ -50,22 +51,22 @@ public final class MQProcess: Sendable {
         )
     }
 
-    public var processID: Int32 { process.processID }
-    public var isRunning: Bool { process.isRunning }
+    package var processID: Int32 { process.processID }
+    package var isRunning: Bool { process.isRunning }
 
     /// What it has said so far.
-    public var output: String { text("output") }
-    public var errors: String { text("errors") }
+    package var output: String { text("output") }
+    package var errors: String { text("errors") }
 
     private func text(_ name: String) -> String {
         (try? String(contentsOf: folder.appending(path: name), encoding: .utf8)) ?? ""
     }
 
-    public func signal(_ number: Int32) { process.signal(number) }
+    package func signal(_ number: Int32) { process.signal(number) }
 
     /// Waits for the end, for at most some seconds; then kills it.
     @discardableResult
-    public func wait(atMost seconds: Double = 60) async -> Outcome {
+    package func wait(atMost seconds: Double = 60) async -> Outcome {
         let deadline = Date(timeIntervalSinceNow: seconds)
         while process.isRunning, Date() < deadline { try? await Task.sleep(for: .milliseconds(5)) }
         if process.isRunning { process.crash() }
@@ -73,10 +74,10 @@ public final class MQProcess: Sendable {
     }
 
     /// Kills it as a crash would, and waits until it is gone.
-    public func crash() { process.crash() }
+    package func crash() { process.crash() }
 
     /// Runs the program to its end.
-    public static func run(
+    package static func run(
         _ arguments: [String],
         environment: [String: String] = [:],
         input: String? = nil,

@@ -2,25 +2,26 @@ import Foundation
 import Synchronization
 
 /// A redis-server of a test's own: on a free loopback port, with its data in a temporary folder, stopped by its id.
-public final class PrivateRedis: Sendable {
+package final class PrivateRedis: Sendable {
     /// The server could not be started.
-    public struct StartFailure: Error, CustomStringConvertible {
-        public let description: String
+    package struct StartFailure: Error, CustomStringConvertible {
+        package let description: String
     }
 
     private struct State {
         var process: ChildProcess?
     }
 
-    public let port: Int
-    public let folder: URL
+    package let port: Int
+    package let folder: URL
     private let arguments: [String]
     private let state = Mutex(State())
 
     /// Starts a server and waits until it answers.
     ///
     /// - Parameter arguments: Further settings, such as `--appendfsync always`.
-    public init(_ arguments: [String] = []) throws {
+    /// - Throws: `StartFailure`.
+    package init(_ arguments: [String] = []) throws {
         port = try Self.freePort()
         folder = FileManager.default.temporaryDirectory.appending(path: "mq-redis-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -28,16 +29,16 @@ public final class PrivateRedis: Sendable {
         try start()
     }
 
-    public var url: String { "redis://127.0.0.1:\(port)" }
-    public var processID: Int32 { state.withLock { $0.process?.processID ?? 0 } }
+    package var url: String { "redis://127.0.0.1:\(port)" }
+    package var processID: Int32 { state.withLock { $0.process?.processID ?? 0 } }
 
-    public static let isInstalled = executable != nil
+    package static let isInstalled = executable != nil
 
     private static let executable = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
         .map { $0 + "/redis-server" }.first { FileManager.default.isExecutableFile(atPath: $0) }
 
     /// Starts the server again on the same port and data.
-    public func start() throws {
+    package func start() throws {
         guard let executable = Self.executable else { throw StartFailure(description: "redis-server is not installed") }
         let process = try ChildProcess(
             executable,
@@ -59,13 +60,13 @@ public final class PrivateRedis: Sendable {
     }
 
     /// Sends a signal to the server.
-    public func signal(_ number: Int32) { state.withLock { $0.process }?.signal(number) }
+    package func signal(_ number: Int32) { state.withLock { $0.process }?.signal(number) }
 
     /// Kills the server as a crash would.
-    public func crash() { state.withLock { $0.process }?.crash() }
+    package func crash() { state.withLock { $0.process }?.crash() }
 
     /// Stops the server; its data stay until `deinit`.
-    public func stop() {
+    package func stop() {
         guard let process = state.withLock({ $0.process }), process.isRunning else { return }
         process.signal(SIGCONT)
         process.signal(SIGTERM)
@@ -79,12 +80,12 @@ public final class PrivateRedis: Sendable {
 
     /// Runs redis-cli against the server: a client that knows nothing of this library.
     @discardableResult
-    public func cli(_ words: String..., input: String? = nil) throws -> String {
+    package func cli(_ words: String..., input: String? = nil) throws -> String {
         try Self.cli(port: port, words, input: input)
     }
 
     @discardableResult
-    public static func cli(port: Int, _ words: [String], input: String? = nil) throws -> String {
+    package static func cli(port: Int, _ words: [String], input: String? = nil) throws -> String {
         let process = Process()
         process.executableURL = URL(filePath: (executable ?? "").replacing("redis-server", with: "redis-cli"))
         process.arguments = ["-p", String(port)] + words
@@ -111,7 +112,7 @@ public final class PrivateRedis: Sendable {
     }
 
     /// Asks the system for a port that is free.
-    public static func freePort() throws -> Int {
+    package static func freePort() throws -> Int {
         #if canImport(Glibc)
         let stream = Int32(SOCK_STREAM.rawValue)
         #else

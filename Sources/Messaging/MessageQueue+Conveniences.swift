@@ -60,7 +60,9 @@ extension MessageQueue {
         }
     }
 
-    /// Sends all dead letters that match to their groups again. Messages that die again meanwhile are not sent twice.
+    /// Sends all dead letters that match to their groups again.
+    ///
+    /// Messages that die again meanwhile are not sent twice.
     ///
     /// - Parameters:
     ///   - queue: A declared queue.

@@ -87,7 +87,9 @@ public final class Pipeline: Sendable {
         self.meters = Dictionary(uniqueKeysWithValues: Layer.workers.map { ($0, LayerMeter(clock: clock)) })
     }
 
-    /// Creates the queues of all layers that have a backend here. Idempotent.
+    /// Creates the queues of all layers that have a backend here.
+    ///
+    /// Idempotent.
     ///
     /// - Throws: `QueueError` as `MessageQueue.declare(_:)`.
     public func declare() async throws {
@@ -210,8 +212,10 @@ public final class Pipeline: Sendable {
 
     // MARK: - Idleness
 
-    /// Waits until every queue up to the last running layer is empty. A message is always in some queue: a layer
-    /// publishes before it acknowledges, so queues that are seen empty one after the other downstream are empty.
+    /// Waits until every queue up to the last running layer is empty.
+    ///
+    /// A message is always in some queue: a layer publishes before it acknowledges, so queues that are seen empty one
+    /// after the other downstream are empty.
     private func waitUntilIdle(_ layers: Set<Layer>, _ running: [Layer: [Worker]], _ signal: ProgressSignal) async {
         let last = Layer.workers.lastIndex { layers.contains($0) } ?? -1
         let watched = Layer.workers.prefix(last + 1)

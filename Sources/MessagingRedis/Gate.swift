@@ -2,7 +2,9 @@
 import DequeModule
 import NIOConcurrencyHelpers
 
-/// Lets one task in at a time, in the order they came. A task that is cancelled while it waits leaves the line.
+/// Lets one task in at a time, in the order they came.
+///
+/// A task that is cancelled while it waits leaves the line.
 final class Gate: Sendable {
     private struct State {
         var isTaken = false

@@ -4,8 +4,9 @@ import Messaging
 import NIOConcurrencyHelpers
 
 /// Keeps one group going for all its consumers in this process: promotes what is due, takes over what dead consumers
-/// held, clears their registrations, trims. It sleeps until the next moment something can be due, and is woken when an
-/// earlier one is announced; it never polls.
+/// held, clears their registrations, trims.
+///
+/// It sleeps until the next moment something can be due, and is woken when an earlier one is announced; it never polls.
 final class GroupKeeper: Sendable {
     private struct State {
         var consumers: [String: Int] = [:]

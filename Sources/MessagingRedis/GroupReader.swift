@@ -26,7 +26,9 @@ final class GroupReader: Sendable {
         self.commandTimeout = configuration.commandTimeout
     }
 
-    /// Reads once. Cancelling the task ends the wait within milliseconds; what arrives all the same is returned.
+    /// Reads once.
+    ///
+    /// Cancelling the task ends the wait within milliseconds; what arrives all the same is returned.
     func read(
         _ step: ReadPlan.Step,
         log: String,

@@ -1,8 +1,9 @@
 #if Redis
 import Messaging
 
-/// Decides how to ask two streams, the log and the group's private one, for at most so many entries. A count of
-/// XREADGROUP holds per stream, so the number is split.
+/// Decides how to ask two streams, the log and the group's private one, for at most so many entries.
+///
+/// A count of XREADGROUP holds per stream, so the number is split.
 struct ReadPlan: Sendable {
     struct Step: Sendable, Equatable {
         /// How many to ask the log for; zero leaves it out.

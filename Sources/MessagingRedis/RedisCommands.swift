@@ -46,7 +46,9 @@ public struct RedisCommands: Sendable {
         try await link.command(words).value()
     }
 
-    /// Runs a script as one atomic step. Its text travels with each call.
+    /// Runs a script as one atomic step.
+    ///
+    /// Its text travels with each call.
     ///
     /// - Parameters:
     ///   - script: The Lua source.

@@ -37,7 +37,9 @@ public struct RedisConfiguration: Sendable {
         /// The name that the server's certificate must be for; the host by default.
         public var serverName: String?
 
-        /// Creates settings. Certificate and host name are always checked, and TLS 1.2 is the lowest version.
+        /// Creates settings.
+        ///
+        /// Certificate and host name are always checked, and TLS 1.2 is the lowest version.
         ///
         /// - Parameters:
         ///   - caFile: A file of PEM certificates to trust instead of the system's.
@@ -77,7 +79,9 @@ public struct RedisConfiguration: Sendable {
     public var tls: TLS?
     /// The ACL user; `nil` means the default user.
     public var username: String?
-    /// The password. It is never part of an error, a log or a description.
+    /// The password.
+    ///
+    /// It is never part of an error, a log or a description.
     public var password: String?
     /// The number of the database.
     public var database: Int
@@ -88,8 +92,9 @@ public struct RedisConfiguration: Sendable {
     /// The longest time a blocking read stays without a word from the server; a dead connection is found within this
     /// time and `commandTimeout` together.
     public var heartbeat: Duration
-    /// The largest body, in bytes. Redis takes 512 MB; the default of 16 MiB is what RabbitMQ 4 takes, so that a queue
-    /// can move there.
+    /// The largest body, in bytes.
+    ///
+    /// Redis takes 512 MB; the default of 16 MiB is what RabbitMQ 4 takes, so that a queue can move there.
     public var maxBodyBytes: Int
     /// The event loops that carry the connections.
     public var eventLoopGroup: any EventLoopGroup

@@ -140,7 +140,9 @@ final class RedisConsumer: QueueConsumer {
         return try await handOver(entries, max: max)
     }
 
-    /// Turns entries into deliveries. What is no message goes to the dead letters, and the rest flows on.
+    /// Turns entries into deliveries.
+    ///
+    /// What is no message goes to the dead letters, and the rest flows on.
     private func handOver(_ entries: [GroupReader.Item], max: Int) async throws(QueueError) -> [Delivery] {
         var deliveries: [Delivery] = []
         deliveries.reserveCapacity(entries.count)

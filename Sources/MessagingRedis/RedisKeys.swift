@@ -1,5 +1,7 @@
 #if Redis
-/// The keys of one queue. `{queue}:…` hashes to the slot of the key `queue` itself.
+/// The keys of one queue.
+///
+/// `{queue}:…` hashes to the slot of the key `queue` itself.
 struct RedisKeys: Sendable, Hashable {
     let queue: String
 

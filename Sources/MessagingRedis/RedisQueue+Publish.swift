@@ -45,7 +45,9 @@ extension RedisQueue {
         return chunks
     }
 
-    /// Publishes one window. A failure before anything was sent is thrown while nothing has been published at all.
+    /// Publishes one window.
+    ///
+    /// A failure before anything was sent is thrown while nothing has been published at all.
     private func publish(
         _ messages: [Message],
         _ chunks: [Range<Int>],

@@ -23,7 +23,9 @@ public final class RedisQueue: MessageQueue {
     let logger: Logger
     let state = NIOLockedValueBox(State())
 
-    /// Creates a client. It connects with the first call.
+    /// Creates a client.
+    ///
+    /// It connects with the first call.
     ///
     /// - Parameters:
     ///   - configuration: How to reach the server.
@@ -90,7 +92,9 @@ public final class RedisQueue: MessageQueue {
     }
 
     /// Creates a queue again that vanished under its users (FLUSHALL, a failover, a group that was destroyed), as this
-    /// client knows it. Groups begin at their last known floor, so nothing is skipped.
+    /// client knows it.
+    ///
+    /// Groups begin at their last known floor, so nothing is skipped.
     ///
     /// - Returns: Whether this client knew the queue.
     func recreate(_ queue: String) async throws(QueueError) -> Bool {

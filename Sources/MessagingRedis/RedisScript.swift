@@ -1,5 +1,7 @@
 #if Redis
-/// The Lua scripts: each is one atomic step of the contract. They stand in `Scripts/`, one per file.
+/// The Lua scripts: each is one atomic step of the contract.
+///
+/// They stand in `Scripts/`, one per file.
 enum RedisScript: Int, CaseIterable, Sendable {
     case declare, publish, acknowledge, renew, retry, reject, release, tick, trim, leave, redrive, discard
     case statistics, scheduled, cancel

@@ -4,8 +4,9 @@ import Messaging
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// Hears of new due times on one connection, so that nobody has to poll for them. What is missed while it is down is
-/// made up for by a tick of every keeper when it is up again.
+/// Hears of new due times on one connection, so that nobody has to poll for them.
+///
+/// What is missed while it is down is made up for by a tick of every keeper when it is up again.
 final class RedisSubscriber: Sendable {
     /// Called with the due time that was announced, in the server's milliseconds; `nil` after a reconnect.
     typealias Listener = @Sendable (Int64?) -> Void

@@ -1,7 +1,9 @@
 #if Redis
 import Messaging
 
-/// Messages as fields of a stream entry, and back. `docs/wire-format.md` describes it.
+/// Messages as fields of a stream entry, and back.
+///
+/// `docs/wire-format.md` describes it.
 enum WireFormat {
     static let payload = "payload"
     /// Field names that other programs read; a header of such a name is stored with the prefix `mq-h-`.

@@ -4,7 +4,9 @@ import ServiceContextModule
 import Tracing
 
 /// Any queue with metrics and trace context: counts what is sent and received, times the operations, and puts the
-/// current trace context into the headers of what is published. Written once, so that all backends report alike.
+/// current trace context into the headers of what is published.
+///
+/// Written once, so that all backends report alike.
 public struct InstrumentedQueue: MessageQueue {
     private let base: any MessageQueue
     private let instruments: QueueInstruments

@@ -1,7 +1,9 @@
 import Metrics
 import Synchronization
 
-/// The metrics of one queue client. Each is made once per queue and kept: making one takes a registry's lock.
+/// The metrics of one queue client.
+///
+/// Each is made once per queue and kept: making one takes a registry's lock.
 final class QueueInstruments: Sendable {
     private struct Made {
         var sent: [String: Counter] = [:]

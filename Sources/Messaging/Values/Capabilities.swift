@@ -85,7 +85,9 @@ public struct Capabilities: Sendable {
     public var findings: [String]
     private var support: [Feature: Support]
 
-    /// Creates a description; for backends. Features that are not named are unavailable.
+    /// Creates a description; for backends.
+    ///
+    /// Features that are not named are unavailable.
     ///
     /// - Parameters:
     ///   - system: The backend's name.

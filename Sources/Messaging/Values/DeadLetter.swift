@@ -65,7 +65,9 @@ public struct DeadLetter: Sendable {
     }
 }
 
-/// Which dead letters are meant. Every condition that is set must hold.
+/// Which dead letters are meant.
+///
+/// Every condition that is set must hold.
 public struct DeadLetterFilter: Sendable, Hashable {
     /// Only those of this group.
     public var group: String?

@@ -12,8 +12,9 @@ public struct Delivery: Sendable {
     public let queue: String
     /// The group it was delivered to.
     public let group: String
-    /// Which delivery of the message to this group it is: 1 for the first. It may over-count after a crash, and it
-    /// never goes back before a redrive.
+    /// Which delivery of the message to this group it is: 1 for the first.
+    ///
+    /// It may over-count after a crash, and it never goes back before a redrive.
     public let attempt: Int
     /// What settles or renews this delivery, and nothing else.
     public let receipt: Receipt
@@ -92,7 +93,9 @@ public struct Failure: Sendable, Hashable, Codable {
     }
 }
 
-/// Names one delivery to its backend. A receipt of a lost lease is refused: it can never settle somebody else's delivery.
+/// Names one delivery to its backend.
+///
+/// A receipt of a lost lease is refused: it can never settle somebody else's delivery.
 public struct Receipt: Sendable, Hashable {
     /// The high half of the backend's position.
     public let high: UInt64

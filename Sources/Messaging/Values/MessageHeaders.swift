@@ -43,7 +43,9 @@ public struct MessageHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral
         for header in headers { set(header.name, header.value) }
     }
 
-    /// The value of a header as text; `nil` when it is missing or is not UTF-8. Setting `nil` removes it.
+    /// The value of a header as text; `nil` when it is missing or is not UTF-8.
+    ///
+    /// Setting `nil` removes it.
     ///
     /// - Parameter name: The header's name.
     public subscript(name: String) -> String? {

@@ -18,11 +18,17 @@ public struct QueueDefinition: Sendable, Hashable {
     public var name: String
     /// The groups that get every message.
     public var groups: [GroupDefinition]
-    /// How long an id is remembered: publishing it again within this time adds nothing. Zero turns it off.
+    /// How long an id is remembered: publishing it again within this time adds nothing.
+    ///
+    /// Zero turns it off.
     public var dedupeWindow: Duration
-    /// How long a message that every group has finished stays for replay. Unfinished ones are never removed.
+    /// How long a message that every group has finished stays for replay.
+    ///
+    /// Unfinished ones are never removed.
     public var retention: Duration
-    /// The largest number of messages ready for the slowest group; publishing more is refused. `nil` means no bound.
+    /// The largest number of messages ready for the slowest group; publishing more is refused.
+    ///
+    /// `nil` means no bound.
     public var maxReady: Int?
     /// How messages are ordered.
     public var ordering: Ordering
@@ -103,12 +109,15 @@ public struct GroupDefinition: Sendable, Hashable {
 
     /// The group's name; see ``NameRules``.
     public var name: String
-    /// Where a new group begins. An existing group keeps its position, whatever this says.
+    /// Where a new group begins.
+    ///
+    /// An existing group keeps its position, whatever this says.
     public var start: Start
     /// How long a delivery belongs to its consumer before another one may take it over.
     public var lease: Duration
-    /// How often a message may be delivered before it goes to the dead letters without being delivered again. It
-    /// catches messages that kill their consumer; failures that a worker sees are counted by its retry policy.
+    /// How often a message may be delivered before it goes to the dead letters without being delivered again.
+    ///
+    /// It catches messages that kill their consumer; failures that a worker sees are counted by its retry policy.
     public var maxAttempts: Int
 
     /// Creates a definition.

@@ -78,7 +78,11 @@ public final class Worker: Service {
     /// What the worker is doing.
     public var status: Status {
         state.withLock { state in
-            Status(sinceLastPoll: state.lastPoll.map { clock.now() - $0 }, inFlight: state.heldCount, problem: state.problem)
+            Status(
+                sinceLastPoll: state.lastPoll.map { clock.now() - $0 },
+                inFlight: state.heldCount,
+                problem: state.problem
+            )
         }
     }
 
@@ -117,7 +121,9 @@ public final class Worker: Service {
         }
     }
 
-    /// Opens the consumer, trying until the broker is there. Returns `nil` when stopped before.
+    /// Opens the consumer, trying until the broker is there.
+    ///
+    /// Returns `nil` when stopped before.
     private func open() async throws -> (any QueueConsumer)? {
         let options = ConsumerOptions(mode: configuration.mode)
         var failures = 0
@@ -267,7 +273,9 @@ public final class Worker: Service {
         }
     }
 
-    /// Settles until nothing waits. Runs in the handler task that found no flush under way.
+    /// Settles until nothing waits.
+    ///
+    /// Runs in the handler task that found no flush under way.
     private func flush(_ consumer: any QueueConsumer) async {
         while true {
             let batch = state.withLock { $0.nextBatch(limit: 500) }

@@ -1,5 +1,7 @@
 /// The decisions of a worker without I/O: how many slots are free, what is held, which settlements wait, and when to
-/// stop. The worker keeps it behind a lock and performs what it answers.
+/// stop.
+///
+/// The worker keeps it behind a lock and performs what it answers.
 struct WorkerState {
     private let concurrency: Int
     /// What is leased, with the time the lease was last known to start.
@@ -41,8 +43,10 @@ struct WorkerState {
 
     // MARK: Settling
 
-    /// Adds a settlement. Returns `true` when the caller must flush: one flush runs at a time, the rest join its next
-    /// batch, so that a busy worker settles in large batches and an idle one at once.
+    /// Adds a settlement.
+    ///
+    /// Returns `true` when the caller must flush: one flush runs at a time, the rest join its next batch, so that a
+    /// busy worker settles in large batches and an idle one at once.
     mutating func add(_ request: SettleRequest) -> Bool {
         waiting.append(request)
         if isFlushing { return false }
@@ -65,7 +69,9 @@ struct WorkerState {
         return batch
     }
 
-    /// Frees the slots of deliveries that have ended. Returns what to resume.
+    /// Frees the slots of deliveries that have ended.
+    ///
+    /// Returns what to resume.
     mutating func ended(_ receipts: some Sequence<Receipt>) -> [() -> Void] {
         for receipt in receipts { held[receipt] = nil }
         return wake()

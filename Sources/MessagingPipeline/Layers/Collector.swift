@@ -1,7 +1,8 @@
 import Messaging
 
-/// Reads statements and publishes them to the analysis, in batches. The id of a message is that of its statement, so
-/// collecting an input again adds nothing.
+/// Reads statements and publishes them to the analysis, in batches.
+///
+/// The id of a message is that of its statement, so collecting an input again adds nothing.
 struct Collector: Sendable {
     let queue: any MessageQueue
     let clock: QueueClock

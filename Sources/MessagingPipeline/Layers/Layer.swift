@@ -1,6 +1,8 @@
 import Messaging
 
-/// The steps of the pipeline, in order. Each but the first consumes the queue that bears its name.
+/// The steps of the pipeline, in order.
+///
+/// Each but the first consumes the queue that bears its name.
 public enum Layer: String, Sendable, Hashable, CaseIterable {
     /// Reads statements from files and feeds the analysis.
     case collect

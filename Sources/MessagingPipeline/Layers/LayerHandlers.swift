@@ -1,7 +1,8 @@
 import Messaging
 
-/// What the layers do with a message: decode it, add their part, pass it on. A message that cannot be decoded goes to
-/// the dead letters at once; trying again would not change it.
+/// What the layers do with a message: decode it, add their part, pass it on.
+///
+/// A message that cannot be decoded goes to the dead letters at once; trying again would not change it.
 struct LayerHandlers: Sendable {
     let analyzer: any Analyzer
     let deduplication: any DeduplicationStore

@@ -44,7 +44,9 @@ final class RedisChannelHandler: ChannelInboundHandler {
         timer?.cancel()
     }
 
-    /// Writes a batch. Must be called on the event loop.
+    /// Writes a batch.
+    ///
+    /// Must be called on the event loop.
     func submit(_ commands: RESPWriter, deadline: NIODeadline, _ completion: @escaping Completion) {
         guard let context, failure == nil, context.channel.isActive else {
             return completion(.failure(failure ?? notConnected))

@@ -19,7 +19,9 @@ enum RedisErrors {
         }
     }
 
-    /// The error for an error reply. A reply begins with a word in capitals; ours are NOTFOUND and LEASELOST.
+    /// The error for an error reply.
+    ///
+    /// A reply begins with a word in capitals; ours are NOTFOUND and LEASELOST.
     static func error(_ reply: String, queue: String?) -> QueueError {
         let word = reply.prefix { $0 != " " }
         let text = "Redis answered: \(reply.prefix(300))"

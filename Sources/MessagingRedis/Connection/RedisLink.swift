@@ -4,7 +4,9 @@ import Messaging
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// A connection that is opened when it is needed and again after it broke. Concurrent callers share one attempt.
+/// A connection that is opened when it is needed and again after it broke.
+///
+/// Concurrent callers share one attempt.
 final class RedisLink: Sendable {
     private enum State {
         case idle
@@ -111,8 +113,9 @@ final class RedisLink: Sendable {
         try Self.first(try await run([call])).checked(queue)
     }
 
-    /// Runs scripts in one round trip, in order. Those that the server has forgotten are sent again with their text:
-    /// a script that is unknown has done nothing.
+    /// Runs scripts in one round trip, in order.
+    ///
+    /// Those that the server has forgotten are sent again with their text: a script that is unknown has done nothing.
     func run(_ calls: [ScriptCall]) async throws(QueueError) -> [RedisReply] {
         let connection = try await connection()
         var replies = try await connection.send(

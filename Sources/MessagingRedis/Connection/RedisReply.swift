@@ -1,6 +1,8 @@
 #if Redis
-/// One reply of Redis, flat: its parts in the order they arrived, the bytes of all strings in one array. An array part
-/// stands before its elements, so that a reply of a thousand entries needs two allocations and not ten thousand.
+/// One reply of Redis, flat: its parts in the order they arrived, the bytes of all strings in one array.
+///
+/// An array part stands before its elements, so that a reply of a thousand entries needs two allocations and not ten
+/// thousand.
 struct RedisReply: Sendable {
     enum Kind: UInt8, Sendable { case string, status, error, integer, null, array }
 
@@ -57,7 +59,9 @@ struct RedisReply: Sendable {
     }
 }
 
-/// Reads a reply part by part. Every step checks what it finds: a reply comes from outside.
+/// Reads a reply part by part.
+///
+/// Every step checks what it finds: a reply comes from outside.
 struct RedisReplyCursor {
     let reply: RedisReply
     private var index = 0

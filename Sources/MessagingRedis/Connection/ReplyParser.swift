@@ -1,7 +1,9 @@
 #if Redis
 import CHiredis
 
-/// Turns bytes into replies with the reader of hiredis. The only file that calls it; no pointer leaves it.
+/// Turns bytes into replies with the reader of hiredis.
+///
+/// The only file that calls it; no pointer leaves it.
 ///
 /// Not thread-safe: it belongs to one connection and is used on its event loop.
 final class ReplyParser {

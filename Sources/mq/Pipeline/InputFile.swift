@@ -61,8 +61,9 @@ struct InputFile: Sendable {
         }
     }
 
-    /// Reads off the cooperative threads, because stdin may let us wait. Cancelling ends the wait at once; the thread
-    /// that still waits for bytes harms nobody.
+    /// Reads off the cooperative threads, because stdin may let us wait.
+    ///
+    /// Cancelling ends the wait at once; the thread that still waits for bytes harms nobody.
     private static func read(_ descriptor: Int32, _ path: String) async throws -> [UInt8] {
         let box = Box()
         return try await withTaskCancellationHandler {

@@ -3,7 +3,9 @@ import Messaging
 import MessagingPipeline
 import MessagingRedis
 
-/// Fingerprints in Redis, shared by the dedup workers of all processes. An insert and its answer are one script.
+/// Fingerprints in Redis, shared by the dedup workers of all processes.
+///
+/// An insert and its answer are one script.
 struct RedisDeduplicationStore: DeduplicationStore {
     private let redis: RedisCommands
     private let prefix: String
@@ -13,7 +15,7 @@ struct RedisDeduplicationStore: DeduplicationStore {
         self.prefix = prefix
     }
 
-    /// KEYS numbers fingerprints {bucket}…   ARGV id json   → the fingerprints that were inserted before and share one
+    // KEYS numbers fingerprints {bucket}…   ARGV id json   → the fingerprints that were inserted before and share one
     private static let insert = """
         local n = tonumber(redis.call('HGET', KEYS[1], ARGV[1]))
         if not n then

@@ -3,7 +3,9 @@ import Messaging
 import MessagingPipeline
 import MessagingRedis
 
-/// Statements in Redis. Applying a judged statement is one script and can be repeated in any order.
+/// Statements in Redis.
+///
+/// Applying a judged statement is one script and can be repeated in any order.
 ///
 /// Keys: `statements` (id → JSON), `originals` (id → order and id of its earliest original), `duplicates:<id>` (the ids
 /// whose original it is), and the sorted sets `all` and `unique` of `order NUL id`, for listing.
@@ -16,7 +18,7 @@ struct RedisStatementStore: StatementStore {
         self.prefix = prefix
     }
 
-    /// KEYS statements originals all unique   ARGV duplicates-prefix id json order {duplicate, original, order}…
+    // KEYS statements originals all unique   ARGV duplicates-prefix id json order {duplicate, original, order}…
     private static let apply = """
         local statements, originals, all, unique = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
         local id, json, order = ARGV[2], ARGV[3], ARGV[4]
@@ -102,7 +104,7 @@ struct RedisStatementStore: StatementStore {
         return StatementCounts(unique: unique, duplicates: max(0, all - unique))
     }
 
-    /// KEYS statements originals   ARGV duplicates-prefix id…   → {json, original, duplicates…}…
+    // KEYS statements originals   ARGV duplicates-prefix id…   → {json, original, duplicates…}…
     private static let read = """
         local rows = {}
         for i = 2, #ARGV do
