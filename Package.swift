@@ -126,7 +126,9 @@ let package = Package(
         .testTarget(
             name: "MessagingTests",
             dependencies: [
-                "Messaging", "MessagingMemory", "TestSupport",
+                "Messaging", "MessagingMemory", "TestSupport", logging, metrics, lifecycle,
+                .product(name: "Tracing", package: "swift-distributed-tracing"),
+                .product(name: "Instrumentation", package: "swift-distributed-tracing"),
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
                 .product(name: "InMemoryLogging", package: "swift-log"),
@@ -136,18 +138,23 @@ let package = Package(
         ),
         .testTarget(
             name: "MessagingMemoryTests",
-            dependencies: ["MessagingMemory", "TestSupport"],
+            dependencies: ["MessagingMemory", "Messaging", "TestSupport"],
             swiftSettings: settings
         ),
         .testTarget(
             name: "MessagingRedisTests",
-            dependencies: ["MessagingRedis", "TestSupport", .product(name: "NIOEmbedded", package: "swift-nio")],
+            dependencies: [
+                "MessagingRedis", "Messaging", "TestSupport", logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "MessagingPipelineTests",
             dependencies: [
-                "MessagingPipeline", "MessagingMemory", "TestSupport",
+                "MessagingPipeline", "MessagingMemory", "Messaging", "TestSupport", logging, lifecycle,
+                .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ],
             swiftSettings: settings
@@ -168,7 +175,7 @@ let package = Package(
         ),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["MessagingRedis", "BrokerSupport", "TestSupport", "queue-child", logging],
+            dependencies: ["MessagingRedis", "Messaging", "BrokerSupport", "TestSupport", "queue-child", logging],
             path: "Integration/RedisTests",
             swiftSettings: settings
         ),

@@ -1,3 +1,4 @@
+#if Redis
 import Foundation
 import Logging
 import Messaging
@@ -38,3 +39,10 @@ struct QueueChild {
         await queue.close()
     }
 }
+#else
+/// Without the trait `Redis` there is nothing to measure.
+@main
+struct QueueChild {
+    static func main() { print("this build has no Redis") }
+}
+#endif

@@ -99,6 +99,24 @@ struct RedisConsumerTests {
         await queue.close()
     }
 
+    /// An answer of "nothing" means that neither stream has anything, also with a single slot.
+    @Test func oneSlotLooksEverywhere() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        try await queue.declare(definition(lease: .seconds(30)))
+        let consumer = try await queue.consume("orders", group: "g", consumer: "c")
+        for number in 0..<6 {
+            try await queue.publish(Message(text: "\(number)"), to: "orders")
+            let fresh = try #require(try await consumer.receive(max: 1, wait: .zero).first)
+            try await consumer.settle(fresh, .release)
+            let released = try #require(try await consumer.receive(max: 1, wait: .zero).first)
+            #expect(released.message.id == fresh.message.id && released.attempt == 1)
+            try await consumer.acknowledge(released)
+            #expect(try await consumer.receive(max: 1, wait: .zero).isEmpty)
+        }
+        await queue.close()
+    }
+
     /// crash.loop: a message that ends its consumer every time goes to the dead letters, with the reason.
     @Test func crashLoop() async throws {
         let server = try PrivateRedis()

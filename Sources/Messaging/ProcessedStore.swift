@@ -56,8 +56,9 @@ public final class MemoryProcessedStore: ProcessedStore {
     public func insert(_ id: MessageID, scope: String, remember: Duration) async throws(QueueError) -> Bool {
         let now = clock.now()
         return state.withLock { state in
-            let isNew =
-                state.expiry.updateValue(now + remember, forKey: Key(id: id, scope: scope)).map { $0 <= now } ?? true
+            let key = Key(id: id, scope: scope)
+            let isNew = state.expiry[key].map { $0 <= now } ?? true
+            if isNew { state.expiry[key] = now + remember }
             if state.expiry.count >= state.sweepAt {
                 // Each sweep waits until the store has doubled, so that its cost per insert stays constant.
                 state.expiry = state.expiry.filter { $0.value > now }

@@ -101,6 +101,9 @@ public final class Pipeline: Sendable {
         }
     }
 
+    /// How many statements each worker handles at the same time.
+    var concurrency: Int { configuration.concurrency }
+
     /// What the workers of this process are doing, for health checks.
     public var status: [Layer: [Worker.Status]] {
         workers.withLock { $0.mapValues { $0.map(\.status) } }

@@ -68,22 +68,25 @@ final class GroupKeeper: Sendable {
 
     /// A consumer closed; the last one ends the work.
     func leave(_ consumer: String) async {
-        let isLast = state.withLockedValue { state in
+        // One step with the decision, so that a consumer that joins meanwhile starts the work anew.
+        let task = state.withLockedValue { state -> Task<Void, Never>? in
             state.consumers[consumer, default: 1] -= 1
             if state.consumers[consumer] == 0 { state.consumers[consumer] = nil }
-            return state.consumers.isEmpty
-        }
-        if isLast { await stop() }
-    }
-
-    func stop() async {
-        let task = state.withLockedValue { state in
-            state.consumers = [:]
+            guard state.consumers.isEmpty else { return nil }
             defer { state.task = nil }
             return state.task
         }
         task?.cancel()
-        await subscriber.unsubscribe(keys.wake, self)
+        await task?.value
+    }
+
+    /// Ends the work for good.
+    func stop() async {
+        let task = state.withLockedValue { state in
+            defer { state.task = nil }
+            return state.task
+        }
+        task?.cancel()
         await task?.value
     }
 
@@ -115,10 +118,8 @@ final class GroupKeeper: Sendable {
             do throws(QueueError) {
                 let next = try await tick()
                 failures = 0
-                // A due time that was announced during the tick is kept: only the past is overwritten.
-                state.withLockedValue { state in
-                    if state.next <= clock.now() || next < state.next { state.next = next }
-                }
+                // What was announced during the tick is kept, also when it is due already.
+                state.withLockedValue { $0.next = min($0.next, next) }
             } catch {
                 failures += 1
                 await recover(from: error, failures)

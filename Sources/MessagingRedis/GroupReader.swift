@@ -17,8 +17,14 @@ final class GroupReader: Sendable {
     private let link: RedisLink
     private let control: RedisLink
     private let commandTimeout: Duration
-    /// Which read is under way; zero when none is.
-    private let reading = NIOLockedValueBox((current: UInt64(0), last: UInt64(0)))
+    private struct Reading {
+        /// Which read is under way; zero when none is.
+        var current: UInt64 = 0
+        var last: UInt64 = 0
+        var isClosing = false
+    }
+
+    private let reading = NIOLockedValueBox(Reading())
 
     init(_ configuration: RedisConfiguration, control: RedisLink, logger: Logger) {
         self.link = RedisLink(configuration, .reads, logger: logger)
@@ -54,11 +60,13 @@ final class GroupReader: Sendable {
             }
         }
         let connection = try await link.connection()
-        let number = reading.withLockedValue { reading in
+        let number = reading.withLockedValue { reading -> UInt64? in
+            if reading.isClosing { return nil }
             reading.last += 1
             reading.current = reading.last
             return reading.last
         }
+        guard let number else { throw RedisLink.closedError }
         defer { reading.withLockedValue { $0.current = 0 } }
         let timeout = commandTimeout + (step.blocks ? block : .zero)
         let commands = writer
@@ -89,9 +97,12 @@ final class GroupReader: Sendable {
         return items
     }
 
-    /// Ends the wait of the read that is under way.
-    func interrupt() async {
-        let number = reading.withLockedValue { $0.current }
+    /// Ends the wait of the read that is under way, and lets no other begin.
+    func shut() async {
+        let number = reading.withLockedValue { reading in
+            reading.isClosing = true
+            return reading.current
+        }
         guard number != 0, let connection = link.current else { return }
         await interrupt(number, connection)
     }

@@ -10,6 +10,13 @@ struct ReadPlan: Sendable {
         var log: Int
         /// How many to ask the private stream for; zero leaves it out.
         var retry: Int
+        /// The stream that this step leaves out, to be asked when the other one is empty: an answer of "nothing" has to
+        /// mean both.
+        var rest: Step? {
+            guard !blocks, log == 0 || retry == 0 else { return nil }
+            return Step(log: retry, retry: log, blocks: false)
+        }
+
         /// Whether to wait in one command for whichever has something first.
         var blocks: Bool
     }
@@ -36,8 +43,7 @@ struct ReadPlan: Sendable {
     mutating func found(_ items: [GroupReader.Item], by step: Step) {
         let retried = items.count { $0.receipt.source == GroupReader.privateSource }
         retryIsFull = step.retry > 0 && retried >= step.retry
-        // With a single slot the streams are asked in turn: one that was empty says nothing of the other.
-        isBusy = !items.isEmpty || (isBusy && step.log == 0 && !step.blocks)
+        isBusy = !items.isEmpty
     }
 }
 #endif

@@ -121,16 +121,12 @@ final class RedisConsumer: QueueConsumer {
         }
         if !early.isEmpty { return early }
         let remaining = Swift.max(.zero, deadline - QueueClock.system.now())
-        let heartbeat = owner.configuration.heartbeat
-        let step = state.withLockedValue { $0.plan.next(max: max, mayBlock: remaining > .zero) }
-        let entries = try await reader.read(
-            step,
-            log: keys.log,
-            retry: own.retry,
-            group: group,
-            consumer: name,
-            block: min(remaining, heartbeat)
-        )
+        var step = state.withLockedValue { $0.plan.next(max: max, mayBlock: remaining > .zero) }
+        var entries = try await read(step, block: remaining)
+        if entries.isEmpty, let rest = step.rest {
+            step = rest
+            entries = try await read(step, block: remaining)
+        }
         state.withLockedValue { $0.plan.found(entries, by: step) }
         if entries.isEmpty { return [] }
         if Task.isCancelled || isClosed {
@@ -138,6 +134,17 @@ final class RedisConsumer: QueueConsumer {
             throw isClosed ? RedisLink.closedError : cancelled
         }
         return try await handOver(entries, max: max)
+    }
+
+    private func read(_ step: ReadPlan.Step, block: Duration) async throws(QueueError) -> [GroupReader.Item] {
+        try await reader.read(
+            step,
+            log: keys.log,
+            retry: own.retry,
+            group: group,
+            consumer: name,
+            block: min(block, owner.configuration.heartbeat)
+        )
     }
 
     /// Turns entries into deliveries.
@@ -369,7 +376,7 @@ final class RedisConsumer: QueueConsumer {
             return !state.isClosed
         }
         guard wasOpen else { return }
-        await reader.interrupt()
+        await reader.shut()
         // A read that is under way gives back what it gets; then nobody else enters.
         await gate.close()
         let (held, surplus) = state.withLockedValue { state in

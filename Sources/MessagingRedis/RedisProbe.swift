@@ -3,7 +3,9 @@ import Messaging
 
 /// Finds out what the server is and what its confirmations are worth.
 enum RedisProbe {
-    static let minimumVersion = (7, 0)
+    private static let oldestMajor = 7
+    private static let cluster =
+        "this server is part of a cluster; only a single server or a primary with replicas works"
 
     static func capabilities(
         _ link: RedisLink,
@@ -42,12 +44,8 @@ enum RedisProbe {
         if let policy = config["maxmemory-policy"], policy != "noeviction" {
             findings.append("maxmemory-policy is \(policy): Redis may evict queues; set it to noeviction")
         }
-        if let major = version.split(separator: ".").first.flatMap({ Int($0) }), major < minimumVersion.0 {
-            findings.append("Redis \(version) is older than 7.0, the oldest that works")
-        }
-        if info["cluster_enabled"] == "1" {
-            findings.append("this server is part of a cluster; only a single server or a primary with replicas works")
-        }
+        if isTooOld(version) { findings.append("Redis \(version) is older than 7.0, the oldest that works") }
+        if info["cluster_enabled"] == "1" { findings.append(cluster) }
         return Capabilities(
             system: "redis",
             version: version,
@@ -56,6 +54,24 @@ enum RedisProbe {
             support: support,
             findings: findings
         )
+    }
+
+    /// A version that cannot be told is let through: the user may not run INFO.
+    private static func isTooOld(_ version: String) -> Bool {
+        guard let major = version.split(separator: ".").first.flatMap({ Int($0) }) else { return false }
+        return major < oldestMajor
+    }
+
+    /// Refuses a server on which the scripts would fail half way through a user's work.
+    static func check(_ capabilities: Capabilities, queue: String) throws(QueueError) {
+        if isTooOld(capabilities.version) {
+            throw QueueError(
+                .unsupported,
+                "Redis \(capabilities.version) is too old; 7.0 or newer is needed",
+                queue: queue
+            )
+        }
+        if capabilities.findings.contains(cluster) { throw QueueError(.unsupported, cluster, queue: queue) }
     }
 
     private static func grade(

@@ -63,6 +63,7 @@ public final class RedisQueue: MessageQueue {
                 queue: definition.name
             )
         }
+        try RedisProbe.check(try await capabilities(), queue: definition.name)
         let reply = try await link.run(RedisDefinition.declareCall(definition), queue: definition.name)
         if let conflict = RedisDefinition.conflict(reply, queue: definition.name) { throw conflict }
         _ = try await link.command(["SADD", RedisKeys.registry, definition.name])

@@ -54,17 +54,6 @@ final class RedisSubscriber: Sendable {
         }
     }
 
-    func unsubscribe(_ channel: String, _ owner: AnyObject) async {
-        let id = ObjectIdentifier(owner)
-        let isLast = state.withLockedValue { state in
-            state.listeners[channel]?[id] = nil
-            guard state.listeners[channel]?.isEmpty == true else { return false }
-            state.listeners[channel] = nil
-            return true
-        }
-        if isLast, link.current != nil { _ = try? await link.command(["UNSUBSCRIBE", channel]) }
-    }
-
     /// Connects again when the connection ends, and subscribes to everything anew.
     private func keepUp() async {
         var failures = 0

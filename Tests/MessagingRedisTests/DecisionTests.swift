@@ -239,11 +239,14 @@ struct PlanTests {
         plan.found(items(log: 1, retry: 0), by: plan.next(max: 1, mayBlock: true))
         let first = plan.next(max: 1, mayBlock: true)
         #expect(first == .init(log: 0, retry: 1, blocks: false))
-        plan.found([], by: first)
+        #expect(first.rest == .init(log: 1, retry: 0, blocks: false))
+        plan.found(items(log: 0, retry: 1), by: first)
         let second = plan.next(max: 1, mayBlock: true)
         #expect(second == .init(log: 1, retry: 0, blocks: false))
-        plan.found([], by: second)
-        #expect(plan.next(max: 1, mayBlock: true).blocks)
+        #expect(second.rest == first)
+        plan.found([], by: first)
+        let last = plan.next(max: 1, mayBlock: true)
+        #expect(last.blocks && last.rest == nil)
     }
 
     @Test("never asks for more than there is room for, and starves no stream")
@@ -331,13 +334,11 @@ struct ScriptTests {
     )
     func keys(_ script: RedisScript) throws {
         let source = String(decoding: script.source, as: UTF8.self)
-        // The first argument of every call that takes a key, unless it is written inside quotes.
-        let calls = source.matches(
-            of: /redis\.p?call\('([A-Z]+)'(?:, '(?:GROUPS|STREAM|CREATE|DELCONSUMER)')?, ?([^,)]+)/
-        )
+        // What follows the command, and the subcommand of those that have one, is the key.
+        let calls = source.matches(of: /redis\.p?call\('(?:(?:XGROUP|XINFO)', '[A-Z]+|[A-Z]+)', ?([^,)]+)/)
         #expect(!calls.isEmpty)
         for call in calls {
-            let key = call.output.2
+            let key = call.output.1
             #expect(!key.hasPrefix("'") && !key.hasPrefix("\""), "\(script): \(call.output.0)")
         }
         // No literal looks like a key of ours.

@@ -50,14 +50,17 @@ struct RedriveTests {
         let clock = try #require(bench.clock)
         try await dead(10, on: bench)
         let task = Task { try await bench.queue.redriveAll(of: Bench.name, perSecond: 4, clock: clock.queueClock) }
+        defer { task.cancel() }
         for sent in [4, 8] {
-            await clock.waitForSleepers(1)
+            try await expectEventually { clock.sleepers == 1 }
             #expect(try await bench.figures().ready == .exact(sent))
             clock.advance(by: .milliseconds(999))
-            #expect(clock.sleepers == 1)
+            try #require(clock.sleepers == 1)
             #expect(try await bench.figures().ready == .exact(sent))
             clock.advance(by: .milliseconds(1))
         }
+        try await expectEventually { try await bench.letters().isEmpty }
+        #expect(clock.sleepers == 0)
         #expect(try await task.value == 10)
         #expect(clock.now == .seconds(2))
     }
@@ -72,7 +75,7 @@ struct RedriveTests {
         }
         #expect(refused?.code == .invalidArgument)
         let task = Task { try await bench.queue.redriveAll(of: Bench.name, perSecond: 1, clock: clock.queueClock) }
-        await clock.waitForSleepers(1)
+        try await expectEventually { clock.sleepers == 1 }
         task.cancel()
         let cancelled = await #expect(throws: QueueError.self) { try await task.value }
         #expect(cancelled?.code == .cancelled)

@@ -16,22 +16,24 @@ final class Notes<Element: Sendable>: Sendable {
 
 /// A door that is shut until a test opens it; who waits is let out by cancellation too.
 final class Door: Sendable {
-    private let isOpen = Atomic(false)
+    private let state = Atomic(false)
 
-    func open() { isOpen.store(true, ordering: .releasing) }
+    var isOpen: Bool { state.load(ordering: .acquiring) }
+
+    func open() { state.store(true, ordering: .releasing) }
 
     /// Waits until the door is open.
     func pass() async throws {
-        while !isOpen.load(ordering: .acquiring) { try await Task.sleep(for: .milliseconds(1)) }
+        while !isOpen { try await Task.sleep(for: .milliseconds(1)) }
     }
 }
 
-/// Records an issue unless a condition comes to hold.
+/// Ends the test unless a condition comes to hold.
 func expectEventually(
     sourceLocation: SourceLocation = #_sourceLocation,
     _ condition: () async throws -> Bool
 ) async throws {
-    if try await !eventually(condition) { Issue.record("it did not come to hold", sourceLocation: sourceLocation) }
+    try #require(try await eventually(condition), "it did not come to hold", sourceLocation: sourceLocation)
 }
 
 /// How many handlers run at the same time, and how many did at most.

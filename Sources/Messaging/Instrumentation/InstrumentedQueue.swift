@@ -53,6 +53,7 @@ public struct InstrumentedQueue: MessageQueue {
                 return outcomes
             } catch {
                 span.recordError(error)
+                span.setStatus(SpanStatus(code: .error))
                 throw error
             }
         }

@@ -22,7 +22,7 @@ public struct QueueDefinition: Sendable, Hashable {
     ///
     /// Zero turns it off.
     public var dedupeWindow: Duration
-    /// How long a message that every group has finished stays for replay.
+    /// How long after its publication a message stays for replay, at least, although every group has finished it.
     ///
     /// Unfinished ones are never removed.
     public var retention: Duration
@@ -39,7 +39,7 @@ public struct QueueDefinition: Sendable, Hashable {
     ///   - name: The queue's name.
     ///   - groups: The groups that get every message.
     ///   - dedupeWindow: How long an id is remembered; zero turns it off. One hour by default.
-    ///   - retention: How long a finished message stays for replay; zero by default.
+    ///   - retention: How long after its publication a finished message stays for replay; zero by default.
     ///   - maxReady: The largest number of ready messages; `nil`, the default, means no bound.
     ///   - ordering: How messages are ordered.
     public init(

@@ -138,7 +138,8 @@ extension Pipeline {
                 let name = "worker \(index + 1) of layer '\(layer.rawValue)'"
                 if let problem = status.problem {
                     problems.append("\(name) cannot reach its broker: \(problem)")
-                } else if let age = status.sinceLastPoll, age > limit {
+                } else if let age = status.sinceLastPoll, age > limit, status.inFlight < concurrency {
+                    // One whose slots are all taken has no reason to ask for more.
                     problems.append("\(name) has not polled for \(Int(age.inSeconds)) s")
                 } else if status.sinceLastPoll == nil {
                     problems.append("\(name) has not polled yet")

@@ -51,6 +51,8 @@ final class RedisChannelHandler: ChannelInboundHandler {
         guard let context, failure == nil, context.channel.isActive else {
             return completion(.failure(failure ?? notConnected))
         }
+        // No reply will come for no command.
+        if commands.commands == 0 { return completion(.success([])) }
         waiting.append(Batch(missing: commands.commands, replies: [], deadline: deadline, completion: completion))
         context.write(wrapOutboundOut(commands.buffer), promise: nil)
         if !flushIsScheduled {
