@@ -41,8 +41,8 @@ struct SampleInput: Sendable {
 }
 
 /// A queue whose broker loses answers, is away now and then, and delivers some messages twice.
-final class UnreliableQueue: MessageQueue {
-    private let base: any MessageQueue
+final class UnreliableQueue: QueueDecorator {
+    let base: any MessageQueue
     private let state: Mutex<TestSupport.SeededGenerator>
     private let isDown = Atomic(false)
     private let noted = Mutex((failed: 0, repeated: 0))
@@ -58,8 +58,6 @@ final class UnreliableQueue: MessageQueue {
     func goDown(_ down: Bool) { isDown.store(down, ordering: .relaxed) }
 
     private func roll(_ sides: Int) -> Int { state.withLock { Int.random(in: 0..<sides, using: &$0) } }
-
-    var system: String { base.system }
 
     func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
         switch roll(12) {
@@ -96,60 +94,15 @@ final class UnreliableQueue: MessageQueue {
             }
         )
     }
-
-    func capabilities() async throws(QueueError) -> Capabilities { try await base.capabilities() }
-    func declare(_ definition: QueueDefinition) async throws(QueueError) { try await base.declare(definition) }
-    func definition(of queue: String) async throws(QueueError) -> QueueDefinition? {
-        try await base.definition(of: queue)
-    }
-    func queues() async throws(QueueError) -> [String] { try await base.queues() }
-    func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
-        try await base.statistics(of: queue)
-    }
-    func deadLetters(
-        of queue: String,
-        matching filter: DeadLetterFilter,
-        after: String?,
-        limit: Int
-    ) async throws(QueueError) -> Page<DeadLetter> {
-        try await base.deadLetters(of: queue, matching: filter, after: after, limit: limit)
-    }
-    func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try await base.redrive(ids, of: queue)
-    }
-    func discardDeadLetters(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try await base.discardDeadLetters(ids, of: queue)
-    }
-    func scheduled(
-        of queue: String,
-        after: String?,
-        limit: Int
-    ) async throws(QueueError) -> Page<ScheduledMessage> {
-        try await base.scheduled(of: queue, after: after, limit: limit)
-    }
-    func cancelScheduled(_ ids: [MessageID], of queue: String) async throws(QueueError) -> [MessageID] {
-        try await base.cancelScheduled(ids, of: queue)
-    }
-    func close() async { await base.close() }
 }
 
-private struct UnreliableConsumer: QueueConsumer {
+private struct UnreliableConsumer: ConsumerDecorator {
     let base: any QueueConsumer
     let again: @Sendable (SettleRequest) -> SettleRequest
 
-    var queue: String { base.queue }
-    var group: String { base.group }
-    var name: String { base.name }
-    var lease: Duration { base.lease }
-
-    func receive(max: Int, wait: Duration) async throws(QueueError) -> [Delivery] {
-        try await base.receive(max: max, wait: wait)
-    }
     func settle(_ requests: [SettleRequest]) async throws(QueueError) -> [SettleOutcome] {
         try await base.settle(requests.map(again))
     }
-    func renew(_ receipts: [Receipt]) async throws(QueueError) -> [Bool] { try await base.renew(receipts) }
-    func close() async { await base.close() }
 }
 
 /// An analyser that a test can make fail or wait.

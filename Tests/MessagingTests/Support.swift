@@ -53,7 +53,7 @@ final class Gauge: Sendable {
 }
 
 /// A queue whose broker fails on demand, and whose settlements a test can look at or change.
-final class FlakyQueue: MessageQueue {
+final class FlakyQueue: QueueDecorator {
     enum Operation: Sendable, Hashable { case consume, receive, settle, renew, publish }
 
     struct Behaviour: Sendable {
@@ -102,8 +102,6 @@ final class FlakyQueue: MessageQueue {
         requests.map(behaviour.withLock { $0.rewrite })
     }
 
-    var system: String { base.system }
-
     func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
         try check(.publish)
         return try await base.publish(messages, to: queue)
@@ -121,51 +119,11 @@ final class FlakyQueue: MessageQueue {
             owner: self
         )
     }
-
-    func capabilities() async throws(QueueError) -> Capabilities { try await base.capabilities() }
-    func declare(_ definition: QueueDefinition) async throws(QueueError) { try await base.declare(definition) }
-    func definition(of queue: String) async throws(QueueError) -> QueueDefinition? {
-        try await base.definition(of: queue)
-    }
-    func queues() async throws(QueueError) -> [String] { try await base.queues() }
-    func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
-        try await base.statistics(of: queue)
-    }
-    func deadLetters(
-        of queue: String,
-        matching filter: DeadLetterFilter,
-        after: String?,
-        limit: Int
-    ) async throws(QueueError) -> Page<DeadLetter> {
-        try await base.deadLetters(of: queue, matching: filter, after: after, limit: limit)
-    }
-    func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try await base.redrive(ids, of: queue)
-    }
-    func discardDeadLetters(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try await base.discardDeadLetters(ids, of: queue)
-    }
-    func scheduled(
-        of queue: String,
-        after: String?,
-        limit: Int
-    ) async throws(QueueError) -> Page<ScheduledMessage> {
-        try await base.scheduled(of: queue, after: after, limit: limit)
-    }
-    func cancelScheduled(_ ids: [MessageID], of queue: String) async throws(QueueError) -> [MessageID] {
-        try await base.cancelScheduled(ids, of: queue)
-    }
-    func close() async { await base.close() }
 }
 
-private struct FlakyConsumer: QueueConsumer {
+private struct FlakyConsumer: ConsumerDecorator {
     let base: any QueueConsumer
     let owner: FlakyQueue
-
-    var queue: String { base.queue }
-    var group: String { base.group }
-    var name: String { base.name }
-    var lease: Duration { base.lease }
 
     func receive(max: Int, wait: Duration) async throws(QueueError) -> [Delivery] {
         try owner.check(.receive)
@@ -182,8 +140,6 @@ private struct FlakyConsumer: QueueConsumer {
         try owner.check(.renew)
         return try await base.renew(receipts)
     }
-
-    func close() async { await base.close() }
 }
 
 /// A failure of a handler.

@@ -7,8 +7,9 @@ import Tracing
 /// current trace context into the headers of what is published.
 ///
 /// Written once, so that all backends report alike.
-public struct InstrumentedQueue: MessageQueue {
-    private let base: any MessageQueue
+public struct InstrumentedQueue: QueueDecorator {
+    /// The queue inside.
+    public let base: any MessageQueue
     private let instruments: QueueInstruments
 
     /// Wraps a queue.
@@ -18,9 +19,6 @@ public struct InstrumentedQueue: MessageQueue {
         self.base = base
         self.instruments = QueueInstruments(system: base.system)
     }
-
-    /// The backend's name.
-    public var system: String { base.system }
 
     /// Publishes messages inside a producer span whose context travels in their headers.
     ///
@@ -79,63 +77,12 @@ public struct InstrumentedQueue: MessageQueue {
             instruments: instruments
         )
     }
-
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func capabilities() async throws(QueueError) -> Capabilities { try await base.capabilities() }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func declare(_ definition: QueueDefinition) async throws(QueueError) { try await base.declare(definition) }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func definition(of queue: String) async throws(QueueError) -> QueueDefinition? {
-        try await base.definition(of: queue)
-    }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func queues() async throws(QueueError) -> [String] { try await base.queues() }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
-        try await base.statistics(of: queue)
-    }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func deadLetters(
-        of queue: String,
-        matching filter: DeadLetterFilter,
-        after: String?,
-        limit: Int
-    ) async throws(QueueError) -> Page<DeadLetter> {
-        try await base.deadLetters(of: queue, matching: filter, after: after, limit: limit)
-    }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try await base.redrive(ids, of: queue)
-    }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func discardDeadLetters(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try await base.discardDeadLetters(ids, of: queue)
-    }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func scheduled(
-        of queue: String,
-        after: String?,
-        limit: Int
-    ) async throws(QueueError) -> Page<ScheduledMessage> {
-        try await base.scheduled(of: queue, after: after, limit: limit)
-    }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func cancelScheduled(_ ids: [MessageID], of queue: String) async throws(QueueError) -> [MessageID] {
-        try await base.cancelScheduled(ids, of: queue)
-    }
-    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-    public func close() async { await base.close() }
 }
 
 /// A consumer that counts and times.
-struct InstrumentedConsumer: QueueConsumer {
+struct InstrumentedConsumer: ConsumerDecorator {
     let base: any QueueConsumer
     let instruments: QueueInstruments
-
-    var queue: String { base.queue }
-    var group: String { base.group }
-    var name: String { base.name }
-    var lease: Duration { base.lease }
 
     func receive(max: Int, wait: Duration) async throws(QueueError) -> [Delivery] {
         // Not timed: a receive lasts as long as the queue is empty.
@@ -150,7 +97,4 @@ struct InstrumentedConsumer: QueueConsumer {
             try await base.settle(requests)
         }
     }
-
-    func renew(_ receipts: [Receipt]) async throws(QueueError) -> [Bool] { try await base.renew(receipts) }
-    func close() async { await base.close() }
 }
