@@ -89,6 +89,13 @@ struct RedisConnectionTests {
         #expect(try await failure("redis://reader:secret@127.0.0.1:\(server.port)")?.code == .permissionDenied)
     }
 
+    /// A server that knows no AUTH repeats what it was sent; the error does not.
+    @Test func passwordIsNeverRepeated() async throws {
+        let server = try PrivateRedis(["--rename-command", "AUTH", ""])
+        let error = try await failure("redis://user:secret@127.0.0.1:\(server.port)")
+        #expect(error?.code == .authentication)
+    }
+
     @Test func unreachable() async throws {
         let port = try PrivateRedis.freePort()
         let error = try await failure("redis://user:secret@127.0.0.1:\(port)")
@@ -133,7 +140,22 @@ struct RedisConnectionTests {
         #expect(unknown?.code == .unavailable && unknown?.isRetryable == false)
         let misnamed = try await failure("rediss://localhost:\(port)?tls_ca=\(certificate)&tls_name=example.org")
         #expect(misnamed?.code == .unavailable && misnamed?.isRetryable == false)
-        _ = server
+        // The server stops and comes back: a broken TLS connection is like any other, and consuming goes on.
+        let queue = try queue("rediss://localhost:\(port)?tls_ca=\(certificate)")
+        try await queue.declare(definition("restarted"))
+        let consumer = try await queue.consume("restarted", group: "g", consumer: "c")
+        async let waiting = consumer.receive(max: 1, wait: .seconds(20))
+        try await Task.sleep(for: .milliseconds(100))
+        server.crash()
+        try server.start()
+        #expect(
+            try await eventually(within: .seconds(15)) {
+                let outcomes = try? await queue.publish([Message(text: "after", id: "after")], to: "restarted")
+                return outcomes?.first?.isConfirmed ?? false
+            }
+        )
+        #expect(try await waiting.first?.message.id == "after")
+        await queue.close()
     }
 
     /// A body over the limit is refused before a byte of it is sent; the rest of its batch is published.

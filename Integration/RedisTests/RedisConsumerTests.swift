@@ -117,6 +117,65 @@ struct RedisConsumerTests {
         await queue.close()
     }
 
+    /// rt.foreign and dlq.poison: entries that no counter, history or script can take end in the dead letters or are
+    /// delivered; they neither end a process nor keep what is behind them waiting.
+    @Test func hostileEntries() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        try await queue.declare(definition(lease: .milliseconds(300)))
+        let poison: [[String]] = [
+            ["payload", "a", "retry_count", "nan"], ["payload", "b", "retry_count", "9223372036854775807"],
+            ["payload", "c", "mq-history", "[1e999]"], ["payload", "d", "retry_count", "inf", "mq-id", ""],
+            ["payload", "e"] + (0..<4500).flatMap { ["f\($0)", "v"] },
+        ]
+        for fields in poison { try PrivateRedis.cli(port: server.port, ["XADD", "orders", "*"] + fields) }
+        try await queue.publish(Message(text: "good", id: "good"), to: "orders")
+        // A client that dies with all of it.
+        try server.cli("XREADGROUP", "GROUP", "g", "dead", "STREAMS", "orders", ">")
+        let consumer = try await queue.consume("orders", group: "g", consumer: "alive")
+        var texts: Set<String> = []
+        #expect(
+            try await eventually(within: .seconds(15)) {
+                for delivery in try await consumer.receive(max: 10, wait: .milliseconds(200)) {
+                    texts.insert(delivery.message.text ?? "")
+                    try await consumer.acknowledge(delivery)
+                }
+                return try await queue.statistics(of: "orders")["g"]?.lag.value == 0
+            }
+        )
+        #expect(texts.contains("good"))
+        let dead = try await queue.deadLetters(of: "orders", matching: .all, after: nil, limit: 100).elements
+        let seen = texts.union(dead.compactMap(\.message.text))
+        #expect(seen == ["a", "b", "c", "d", "e", "good"], "\(seen)")
+        await queue.close()
+    }
+
+    /// At most once with a single slot: one delivery at a time, and none is lost between the two streams.
+    @Test func atMostOnceWithOneSlot() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        try await queue.declare(definition(lease: .seconds(30)))
+        _ = try await queue.publish((0..<6).map { Message(text: "\($0)", id: MessageID("\($0)")) }, to: "orders")
+        let giver = try await queue.consume("orders", group: "g", consumer: "giver")
+        for delivery in try await giver.take(3) { try await giver.settle(delivery, .release) }
+        var seen: [String] = []
+        for _ in 0..<6 {
+            // A new consumer each time: its first read looks at both streams at once.
+            let consumer = try await queue.consume(
+                "orders",
+                group: "g",
+                consumer: "c",
+                options: ConsumerOptions(mode: .atMostOnce)
+            )
+            let taken = try await consumer.receive(max: 1, wait: .seconds(5))
+            #expect(taken.count == 1)
+            seen += taken.map(\.message.id.rawValue)
+            await consumer.close()
+        }
+        #expect(Set(seen) == Set((0..<6).map { "\($0)" }) && seen.count == 6)
+        await queue.close()
+    }
+
     /// crash.loop: a message that ends its consumer every time goes to the dead letters, with the reason.
     @Test func crashLoop() async throws {
         let server = try PrivateRedis()

@@ -172,6 +172,38 @@ struct RedisFaultTests {
         await queue.close()
     }
 
+    /// A group that starts at a time is lost before it has read anything: it begins there again.
+    @Test func missingGroupWithAStart() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        try server.cli("XADD", "orders", "1000-1", "payload", "old")
+        try server.cli("XADD", "orders", "2000000000000-1", "payload", "new")
+        let start = GroupDefinition.Start.at(Date(timeIntervalSince1970: 1_900_000_000))
+        try await queue.declare(QueueDefinition("orders", groups: [GroupDefinition("g", start: start)]))
+        #expect(try await queue.statistics(of: "orders")["g"]?.ready == .exact(1))
+        try server.cli("XGROUP", "DESTROY", "orders", "g")
+        try await queue.declare(QueueDefinition("orders", groups: [GroupDefinition("g", start: start)]))
+        let consumer = try await queue.consume("orders", group: "g", consumer: "c")
+        #expect(try await consumer.take(1).map(\.message.text) == ["new"])
+        await queue.close()
+    }
+
+    /// Closing is bounded when the server hangs.
+    @Test func closingWhileTheServerHangs() async throws {
+        let server = try PrivateRedis()
+        let queue = try server.makeQueue()
+        try await queue.declare(definition())
+        var consumers: [any QueueConsumer] = []
+        for number in 0..<4 {
+            consumers.append(try await queue.consume("orders", group: "g", consumer: "c\(number)"))
+        }
+        server.signal(SIGSTOP)
+        let start = ContinuousClock.now
+        await queue.close()
+        #expect(ContinuousClock.now - start < .seconds(14))
+        server.signal(SIGCONT)
+    }
+
     /// A full server refuses what is new and lets consumers go on; a refused id is not taken for known afterwards.
     @Test func outOfMemory() async throws {
         let server = try PrivateRedis(["--maxmemory-policy", "noeviction"])

@@ -93,7 +93,17 @@ final class GroupReader: Sendable {
             )
         }
         var items: [Item] = []
-        for reply in replies { try Self.parse(reply, log: log, &items) }
+        var failure: QueueError?
+        RedisLink.leaveReplica(connection, replies)
+        for reply in replies {
+            do throws(QueueError) {
+                try Self.parse(reply, log: log, &items)
+            } catch {
+                failure = error
+            }
+        }
+        // What one stream gave must not be lost by the other's error, which the next read meets again.
+        if let failure, items.isEmpty { throw failure }
         return items
     }
 

@@ -7,8 +7,6 @@ import NIOConcurrencyHelpers
 final class RedisConsumer: QueueConsumer {
     struct State {
         var ledger = SettlementLedger()
-        /// Deliveries that came beyond what was asked for; leased, not handed over.
-        var surplus: [Delivery] = []
         /// Settlements whose answer never came.
         var unknown: Set<Receipt> = []
         var plan = ReadPlan()
@@ -31,6 +29,8 @@ final class RedisConsumer: QueueConsumer {
     private let logger: Logger
     let state = NIOLockedValueBox(State())
 
+    /// How long closing may take when the server does not answer.
+    static let closeLimit: Duration = .seconds(5)
     /// After so many acknowledged messages the stream is trimmed along the way.
     static let trimEvery = 2000
 
@@ -113,13 +113,6 @@ final class RedisConsumer: QueueConsumer {
     private func turn(max: Int, until deadline: Duration) async throws(QueueError) -> [Delivery] {
         guard await gate.enter() else { throw isClosed ? RedisLink.closedError : cancelled }
         defer { gate.leave() }
-        let early = state.withLockedValue { state in
-            let taken = Array(state.surplus.prefix(max))
-            state.surplus.removeFirst(taken.count)
-            for delivery in taken { state.ledger.handOver(delivery.receipt) }
-            return taken
-        }
-        if !early.isEmpty { return early }
         let remaining = Swift.max(.zero, deadline - QueueClock.system.now())
         var step = state.withLockedValue { $0.plan.next(max: max, mayBlock: remaining > .zero) }
         var entries = try await read(step, block: remaining)
@@ -160,13 +153,17 @@ final class RedisConsumer: QueueConsumer {
                 deliveries.append(delivery(item))
             }
         }
-        if mode == .atMostOnce { return try await settled(deliveries) }
-        return state.withLockedValue { state in
-            let handed = deliveries.prefix(max)
-            for delivery in handed { state.ledger.handOver(delivery.receipt) }
-            state.surplus += deliveries.dropFirst(max)
-            return Array(handed)
+        // One command over both streams can bring one entry of each; what nobody asked for goes to whoever is free.
+        let surplus = deliveries.dropFirst(max)
+        if !surplus.isEmpty {
+            await giveBack(surplus.map(\.receipt), counted: false)
+            deliveries.removeLast(surplus.count)
         }
+        if mode == .atMostOnce { return try await settled(deliveries) }
+        state.withLockedValue { state in
+            for delivery in deliveries { state.ledger.handOver(delivery.receipt) }
+        }
+        return deliveries
     }
 
     private func delivery(_ item: GroupReader.Item) -> Delivery {
@@ -213,11 +210,9 @@ final class RedisConsumer: QueueConsumer {
 
     func renew(_ receipts: [Receipt]) async throws(QueueError) -> [Bool] {
         try checkOpen()
-        // What waits here unasked is leased too.
-        let surplus = state.withLockedValue { $0.surplus.map(\.receipt) }
         var kept: [Receipt: Bool] = [:]
         for source in [GroupReader.logSource, GroupReader.privateSource] {
-            let ids = (receipts + surplus).filter { $0.source == source }.map(EntryID.init).sorted()
+            let ids = receipts.filter { $0.source == source }.map(EntryID.init).sorted()
             if ids.isEmpty { continue }
             let stream = source == GroupReader.logSource ? keys.log : own.retry
             for start in stride(from: 0, to: ids.count, by: 1000) {
@@ -230,8 +225,7 @@ final class RedisConsumer: QueueConsumer {
             }
         }
         return state.withLockedValue { state in
-            state.surplus.removeAll { kept[$0.receipt] == false }
-            return receipts.map { receipt in
+            receipts.map { receipt in
                 let isKept = kept[receipt] == true
                 if !isKept { state.ledger.lose(receipt) }
                 return isKept
@@ -247,22 +241,23 @@ final class RedisConsumer: QueueConsumer {
             return !state.isClosed
         }
         guard wasOpen else { return }
+        // A server that hangs must not hold up the end: what cannot be given back comes again after its lease.
+        await Deadline.run(Self.closeLimit) { await self.leave() }
+        reader.close()
+        owner.forget(self)
+    }
+
+    private func leave() async {
         await reader.shut()
         // A read that is under way gives back what it gets; then nobody else enters.
         await gate.close()
-        let (held, surplus) = state.withLockedValue { state in
-            defer { state.surplus = [] }
-            return (state.ledger.takeAll(), state.surplus.map(\.receipt))
-        }
+        let held = state.withLockedValue { $0.ledger.takeAll() }
         await giveBack(held, counted: true)
-        await giveBack(surplus, counted: false)
         await keeper.leave(name)
         _ = try? await owner.link.run(
             ScriptCall(.leave, keys: [keys.log, own.retry, own.seen], [group, name]),
             queue: queue
         )
-        reader.close()
-        owner.forget(self)
     }
 
     /// Makes deliveries available to others at once.

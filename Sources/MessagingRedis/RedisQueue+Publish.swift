@@ -76,12 +76,15 @@ extension RedisQueue {
             var replies = try await link.run(calls)
             for index in replies.indices where replies[index].error?.hasPrefix("NOTFOUND") == true {
                 // The queue vanished under a client that knows it; a script that finds no queue has added nothing.
-                if try await recreate(queue) { replies[index] = try await link.run([calls[index]])[0] }
+                if (try? await recreate(queue)) == true, let again = try? await link.run([calls[index]]).first {
+                    replies[index] = again
+                }
             }
+            let isFailure = replies.allSatisfy { $0.error != nil }
             for (indices, reply) in zip(sent, replies) {
                 if let error = reply.error {
                     let error = RedisErrors.error(error, queue: queue)
-                    if mayThrow, sent.count == 1 || error.code == .notFound { throw error }
+                    if mayThrow, isFailure { throw error }
                     for index in indices { outcomes[index] = .refused(error) }
                 } else {
                     let codes = reply.strings

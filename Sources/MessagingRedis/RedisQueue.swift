@@ -67,13 +67,8 @@ public final class RedisQueue: MessageQueue {
         let reply = try await link.run(RedisDefinition.declareCall(definition), queue: definition.name)
         if let conflict = RedisDefinition.conflict(reply, queue: definition.name) { throw conflict }
         _ = try await link.command(["SADD", RedisKeys.registry, definition.name])
-        state.withLockedValue { state in
-            var known = state.definitions[definition.name] ?? definition
-            for group in definition.groups where !known.groups.contains(where: { $0.name == group.name }) {
-                known.groups.append(group)
-            }
-            state.definitions[definition.name] = known
-        }
+        // As the server has it: with the groups that others declared, and without those that were removed.
+        _ = try await self.definition(of: definition.name)
     }
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
@@ -144,6 +139,7 @@ public final class RedisQueue: MessageQueue {
             mode: options.mode
         )
         try await member.register()
+        await keeper.join(consumer)
         let isClosed = state.withLockedValue { state in
             if !state.isClosed { state.consumers[ObjectIdentifier(member)] = member }
             return state.isClosed
@@ -152,7 +148,6 @@ public final class RedisQueue: MessageQueue {
             await member.close()
             throw RedisLink.closedError
         }
-        await keeper.join(consumer)
         return member
     }
 
@@ -186,8 +181,12 @@ public final class RedisQueue: MessageQueue {
             state.isClosed = true
             return (Array(state.consumers.values), Array(state.keepers.values))
         }
-        for consumer in consumers { await consumer.close() }
-        for keeper in keepers { await keeper.stop() }
+        await withDiscardingTaskGroup { group in
+            for consumer in consumers { group.addTask { await consumer.close() } }
+        }
+        await Deadline.run(RedisConsumer.closeLimit) {
+            for keeper in keepers { await keeper.stop() }
+        }
         await subscriber.close()
         await link.closeAndWait()
     }

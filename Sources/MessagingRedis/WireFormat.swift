@@ -106,7 +106,9 @@ enum WireFormat {
             case "mq-published": entry.published = number(value, &entry, name)
             case "retry_count":
                 // A foreign program may leave it empty; what is no number of attempts is no message of ours.
-                if let count = number(value, &entry, name) { entry.previousAttempts = Int(clamping: max(0, count)) }
+                if let count = number(value, &entry, name) {
+                    entry.previousAttempts = Int(clamping: min(max(0, count), 1 << 53))
+                }
             case "mq-redrives": entry.redrives = Int(clamping: number(value, &entry, name) ?? 0)
             case "mq-history": entry.history = HistoryCoder.decode(value)
             case "original_message_id": original = text(value, &entry, name)

@@ -169,7 +169,7 @@ public final class Worker: Service {
                 }
                 if deliveries.isEmpty { onProgress() }
                 for delivery in deliveries {
-                    handlers.start { await self.handle(delivery, consumer) }
+                    handlers.start { await self.handle(delivery, consumer, handlers) }
                 }
             } catch let error as QueueError {
                 if error.code == .cancelled || error.code == .closed, isStopping { return }
@@ -227,7 +227,7 @@ public final class Worker: Service {
 
     // MARK: - Handling and settling
 
-    private func handle(_ delivery: Delivery, _ consumer: any QueueConsumer) async {
+    private func handle(_ delivery: Delivery, _ consumer: any QueueConsumer, _ handlers: HandlerGroup) async {
         let settlement: Settlement
         do {
             try await instruments.process(delivery) { try await self.handler(delivery) }
@@ -250,7 +250,7 @@ public final class Worker: Service {
             return onProgress()
         }
         let request = SettleRequest(delivery.receipt, settlement)
-        if state.withLock({ $0.add(request) }) { await flush(consumer) }
+        if state.withLock({ $0.add(request) }) { await flush(consumer, handlers) }
     }
 
     private func report(_ settlement: Settlement, of delivery: Delivery) {
@@ -276,58 +276,81 @@ public final class Worker: Service {
     /// Settles until nothing waits.
     ///
     /// Runs in the handler task that found no flush under way.
-    private func flush(_ consumer: any QueueConsumer) async {
+    private func flush(_ consumer: any QueueConsumer, _ handlers: HandlerGroup) async {
         while true {
             let batch = state.withLock { $0.nextBatch(limit: 500) }
             if batch.isEmpty { return }
-            await settle(batch, consumer)
-            perform(state.withLock { $0.ended(batch.lazy.map(\.receipt)) })
-            onProgress()
+            let open = await settle(batch, consumer)
+            if open.isEmpty {
+                ended(batch)
+            } else {
+                let late = Set(open.map(\.receipt))
+                ended(batch.filter { !late.contains($0.receipt) })
+                // Beside the flush: what cannot be settled now must not hold up the acknowledgements behind it.
+                handlers.start { await self.settleLate(open, consumer) }
+            }
         }
     }
 
-    /// Settles a batch, trying again while the broker is unavailable, for at most one lease: after that the messages
-    /// belong to nobody here.
-    private func settle(_ batch: [SettleRequest], _ consumer: any QueueConsumer) async {
-        let deadline = clock.now() + consumer.lease
-        var open = batch
-        var failures = 0
-        while true {
-            var failed: [SettleRequest] = []
-            var lastError: QueueError?
-            do {
-                for (request, outcome) in zip(open, try await consumer.settle(open)) {
-                    switch outcome {
-                    case .settled, .alreadySettled: break
-                    case .leaseLost:
-                        instruments.leaseLost()
-                        logger.warning("a lease was lost before its message was settled; it is delivered again")
-                    case .failed(let error):
-                        lastError = error
-                        failed.append(request)
-                    }
+    private func ended(_ requests: [SettleRequest]) {
+        perform(state.withLock { $0.ended(requests.lazy.map(\.receipt)) })
+        onProgress()
+    }
+
+    /// Settles once; returns what may succeed later.
+    private func settle(_ requests: [SettleRequest], _ consumer: any QueueConsumer) async -> [SettleRequest] {
+        var open: [SettleRequest] = []
+        do throws(QueueError) {
+            for (request, outcome) in zip(requests, try await consumer.settle(requests)) {
+                switch outcome {
+                case .settled, .alreadySettled: break
+                case .leaseLost:
+                    instruments.leaseLost()
+                    logger.warning("a lease was lost before its message was settled; it is delivered again")
+                case .failed(let error) where error.isRetryable: open.append(request)
+                case .failed(let error): giveUp(1, error)
                 }
-            } catch {
-                lastError = error
-                failed = open
             }
-            guard let lastError else { return }
+        } catch {
+            guard error.isRetryable else {
+                giveUp(requests.count, error)
+                return []
+            }
+            open = requests
+        }
+        return open
+    }
+
+    /// Tries again while the broker is unavailable, for at most one lease: after that the messages belong to nobody here.
+    private func settleLate(_ requests: [SettleRequest], _ consumer: any QueueConsumer) async {
+        let deadline = clock.now() + consumer.lease
+        let backoff = RetryPolicy(
+            maxAttempts: 1,
+            backoff: .exponential(base: .milliseconds(50), cap: .seconds(2), jitter: 0.5)
+        )
+        var open = requests
+        var failures = 0
+        while !open.isEmpty, clock.now() < deadline {
             failures += 1
-            guard lastError.isRetryable, clock.now() < deadline else {
-                logger.error(
-                    "settlements could not be carried out; the messages are delivered again after their lease",
-                    metadata: [LogKeys.error: "\(lastError)", LogKeys.count: "\(failed.count)"]
-                )
-                return
-            }
-            open = failed
-            let delay = RetryPolicy(
-                maxAttempts: 1,
-                backoff: .exponential(base: .milliseconds(50), cap: .seconds(2), jitter: 0.5)
-            ).delay(beforeRetry: failures, random: .random(in: 0...1))
+            let delay = backoff.delay(beforeRetry: failures, random: .random(in: 0...1))
             // In a task of its own: a drain that cancels handlers must not cut off what they have earned.
             _ = await Task { try await self.clock.sleep(for: delay) }.result
+            open = await settle(open, consumer)
         }
+        if !open.isEmpty {
+            giveUp(
+                open.count,
+                QueueError(.unavailable, "the broker was unavailable for a whole lease", queue: queueName)
+            )
+        }
+        ended(requests)
+    }
+
+    private func giveUp(_ count: Int, _ error: QueueError) {
+        logger.error(
+            "settlements could not be carried out; the messages are delivered again after their lease",
+            metadata: [LogKeys.error: "\(error)", LogKeys.count: "\(count)"]
+        )
     }
 
     /// Renews every lease each third of its length, for as long as its handler runs.

@@ -142,6 +142,13 @@ struct RedisConnection: Sendable {
         for (index, reply) in replies.enumerated() {
             // A user without the right to name its connection can do without.
             if index == setup - 1, reply.error?.hasPrefix("NOPERM") == true { continue }
+            if index == 0, configuration.password != nil, reply.error != nil {
+                // Never quoted: some servers and proxies repeat the arguments.
+                throw QueueError(
+                    .authentication,
+                    "\(endpoint) refused the user name or password; check the credentials in the URL"
+                )
+            }
             _ = try reply.checked(nil)
         }
         switch purpose {

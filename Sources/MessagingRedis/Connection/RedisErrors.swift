@@ -7,7 +7,7 @@ enum RedisErrors {
     /// The error for a connection that broke.
     static func broken(_ error: any Error, endpoint: String) -> QueueError {
         switch error {
-        case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError:
+        case NIOSSLError.handshakeFailed(.sslError), is NIOSSLExtraError:
             // Another attempt meets the same certificate.
             QueueError(
                 .unavailable,
@@ -24,7 +24,9 @@ enum RedisErrors {
     /// A reply begins with a word in capitals; ours are NOTFOUND and LEASELOST.
     static func error(_ reply: String, queue: String?) -> QueueError {
         let word = reply.prefix { $0 != " " }
-        let text = "Redis answered: \(reply.prefix(300))"
+        // What follows may be the arguments of the command, a password among them.
+        let shown = reply.firstRange(of: ", with args").map { reply[..<$0.lowerBound] } ?? reply[...]
+        let text = "Redis answered: \(shown.prefix(300))"
         switch word {
         case "WRONGPASS", "NOAUTH":
             return QueueError(

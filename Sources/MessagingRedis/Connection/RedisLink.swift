@@ -98,7 +98,18 @@ final class RedisLink: Sendable {
 
     /// Sends commands, connecting first if need be.
     func send(_ commands: RESPWriter, timeout: Duration? = nil) async throws(QueueError) -> [RedisReply] {
-        try await connection().send(commands, timeout: timeout ?? configuration.commandTimeout)
+        let connection = try await connection()
+        let replies = try await connection.send(commands, timeout: timeout ?? configuration.commandTimeout)
+        Self.leaveReplica(connection, replies)
+        return replies
+    }
+
+    /// Closes a connection to a primary that has become a replica, so that the next use finds the new primary.
+    static func leaveReplica(_ connection: RedisConnection, _ replies: [RedisReply]) {
+        for reply in replies where reply.parts.first?.kind == .error {
+            guard let error = reply.error, error.contains("READONLY") || error.hasPrefix("MASTERDOWN") else { continue }
+            return connection.close()
+        }
     }
 
     /// Sends one command.
@@ -130,11 +141,9 @@ final class RedisLink: Sendable {
             )
             for (index, reply) in zip(forgotten, again) { replies[index] = reply }
         }
+        Self.leaveReplica(connection, replies)
         return replies
     }
-
-    /// Closes the connection so that the next use opens a new one.
-    func drop() { current?.close() }
 
     func close() {
         let connection: RedisConnection? = state.withLockedValue { state in

@@ -30,8 +30,10 @@ for i = 5, #ARGV, 5 do
     if floor then
       local ms, seq = string.match(floor, '^(%d+)-(%d+)$')
       local n = tonumber(seq)
-      start = n > 0 and ms .. '-' .. string.format('%d', n - 1) or string.format('%d-%s', math.max(0, tonumber(ms) - 1), '18446744073709551615')
-      if ms == '0' and n == 0 then start = '0-0' end
+      if #seq > 15 then start = floor -- the position itself; see floor_of
+      elseif n > 0 then start = ms .. '-' .. string.format('%d', n - 1)
+      elseif ms == '0' then start = '0-0'
+      else start = string.format('%d-18446744073709551615', tonumber(ms) - 1) end
     end
     create_group(log, group, start)
     local position = groups_of(log)[group]

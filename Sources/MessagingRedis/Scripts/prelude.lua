@@ -15,7 +15,25 @@ local function put(fields, name, value)
   fields[#fields + 1] = value
 end
 
+-- Lua can pass on some thousand values. A foreign entry with more fields keeps what the contract reads; the rest stands
+-- packed in one field.
+local function shrunk(fields)
+  local kept, rest = {}, {}
+  for i = 1, #fields, 2 do
+    local name = fields[i]
+    local own = name == 'payload' or name == 'retry_count' or string.sub(name, 1, 3) == 'mq-'
+      or name == 'original_message_id' or name == 'error' or name == 'failed_at'
+    local into = own and kept or rest
+    into[#into + 1] = name
+    into[#into + 1] = fields[i + 1]
+  end
+  kept[#kept + 1] = 'mq-h-packed'
+  kept[#kept + 1] = cmsgpack.pack(rest)
+  return kept
+end
+
 local function add(key, fields)
+  if #fields > 6000 then fields = shrunk(fields) end
   return redis.call('XADD', key, '*', unpack(fields))
 end
 
@@ -67,7 +85,8 @@ end
 
 local function attempt_of(fields)
   local n = tonumber(get(fields, 'retry_count') or '0')
-  if not n or n < 0 then n = 0 end
+  -- Also what Lua takes for numbers and no counter is: nan, inf, 1e300.
+  if not n or n ~= n or n < 0 or n > 2^53 then n = 0 end
   return n + 1
 end
 
@@ -78,7 +97,9 @@ local function note(fields, attempt, consumer, err, at)
   if not ok or type(history) ~= 'table' then history = {} end
   history[#history + 1] = {attempt = attempt, at = at, consumer = consumer, error = err}
   while #history > 10 do table.remove(history, 1) end
-  put(fields, 'mq-history', cjson.encode(history))
+  local encoded, json = pcall(cjson.encode, history)
+  -- A history that another program broke cannot be written again; it begins anew.
+  put(fields, 'mq-history', encoded and json or cjson.encode({history[#history]}))
 end
 
 -- Milliseconds since 1970 as ISO 8601 (civil-from-days of H. Hinnant, "chrono-compatible low-level date algorithms").
@@ -155,7 +176,7 @@ end
 -- Creates a group so that the lag Redis computes for it is exact: it is told how many entries lie before.
 local function create_group(stream, group, after)
   if redis.call('EXISTS', stream) == 0 then
-    redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+    redis.call('XGROUP', 'CREATE', stream, group, after == '$' and '0' or after, 'MKSTREAM')
     return
   end
   local i = info_of(stream)

@@ -26,8 +26,9 @@ while i <= #ARGV do
   k = k + 1
   local code
   if window > 0 then
-    local seen = redis.call('GET', KEYS[k])
-    if seen then code = string.match(seen, ':(.*)$') == digest and 'D' or 'C' end
+    local seen = redis.pcall('GET', KEYS[k])
+    if type(seen) == 'table' then code = seen.err
+    elseif seen then code = string.match(seen, ':(.*)$') == digest and 'D' or 'C' end
   end
   if not code then
     if closed then code = 'X'

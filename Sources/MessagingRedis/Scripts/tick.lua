@@ -37,13 +37,22 @@ local function reap(stream, private)
     else
       local attempt = attempt_of(fields)
       local err = 'the lease ran out: the consumer stopped, or took longer than ' .. s[1] .. ' ms'
-      note(fields, attempt, p[2], err, t)
-      if attempt >= max_attempts then
-        bury(dlq, meta, group, fields, attempt, 'attempts-exhausted', err, t)
+      -- One entry that cannot be handled must not keep those behind it waiting.
+      local ok, failure = pcall(function()
+        note(fields, attempt, p[2], err, t)
+        if attempt >= max_attempts then
+          bury(dlq, meta, group, fields, attempt, 'attempts-exhausted', err, t)
+          buried = buried + 1
+        else
+          add(retry, fields)
+          recovered = recovered + 1
+        end
+      end)
+      if not ok then
+        local why = type(failure) == 'table' and failure.err or tostring(failure)
+        local rest = {'payload', get(fields, 'payload') or '', 'mq-id', get(fields, 'mq-id')}
+        bury(dlq, meta, group, rest, 1, 'undecodable', why, t)
         buried = buried + 1
-      else
-        add(retry, fields)
-        recovered = recovered + 1
       end
       finish(stream, group, {p[1]}, private)
     end
