@@ -1,7 +1,7 @@
 #if Redis
 import Messaging
 
-/// Commands and scripts of an application on the connection of a queue's client, for what it keeps beside its queues.
+/// Commands and scripts of an application, on a connection of its own beside that of a queue's client.
 public struct RedisCommands: Sendable {
     /// A value that Redis answered with.
     public indirect enum Value: Sendable, Hashable {
@@ -32,10 +32,10 @@ public struct RedisCommands: Sendable {
 
     private let link: RedisLink
 
-    /// Uses the connection of a queue's client; ends with it.
+    /// Uses the server of a queue's client; ends with it.
     ///
     /// - Parameter queue: The client.
-    public init(_ queue: RedisQueue) { link = queue.link }
+    public init(_ queue: RedisQueue) { link = queue.applicationLink }
 
     /// Runs one command.
     ///

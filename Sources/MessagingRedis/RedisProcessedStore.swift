@@ -6,10 +6,10 @@ import Messaging
 public struct RedisProcessedStore: ProcessedStore {
     private let link: RedisLink
 
-    /// Creates a store on the connection of a queue.
+    /// Creates a store on the server of a queue.
     ///
     /// - Parameter queue: The queue's client; the store ends with it.
-    public init(_ queue: RedisQueue) { link = queue.link }
+    public init(_ queue: RedisQueue) { link = queue.applicationLink }
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func contains(_ id: MessageID, scope: String) async throws(QueueError) -> Bool {

@@ -19,6 +19,8 @@ public final class RedisQueue: MessageQueue {
 
     let configuration: RedisConfiguration
     let link: RedisLink
+    /// What an application keeps beside its queues goes another way: its large replies must not hold up settlements.
+    let applicationLink: RedisLink
     let subscriber: RedisSubscriber
     let logger: Logger
     let state = NIOLockedValueBox(State())
@@ -36,6 +38,7 @@ public final class RedisQueue: MessageQueue {
         self.configuration = configuration
         self.logger = logger
         self.link = RedisLink(configuration, .commands, logger: logger)
+        self.applicationLink = RedisLink(configuration, .commands, logger: logger)
         self.subscriber = RedisSubscriber(configuration, logger: logger)
     }
 
@@ -188,6 +191,7 @@ public final class RedisQueue: MessageQueue {
             for keeper in keepers { await keeper.stop() }
         }
         await subscriber.close()
+        await applicationLink.closeAndWait()
         await link.closeAndWait()
     }
 }
