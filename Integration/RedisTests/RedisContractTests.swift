@@ -30,12 +30,13 @@ struct RedisHarness: ContractHarness {
     .timeLimit(.minutes(5))
 )
 struct RedisContractTests {
-    private static let server = Result { try PrivateRedis() }
-
     @Test(arguments: ContractCase.all)
     func keeps(_ law: ContractCase) async throws {
-        let url = try ProcessInfo.processInfo.environment["MQ_TEST_REDIS_URL"] ?? Self.server.get().url
-        let harness = RedisHarness(url: url)
+        // Without the server of `with-brokers`, one for each case, so that it ends with the case.
+        let shared = ProcessInfo.processInfo.environment["MQ_TEST_REDIS_URL"]
+        let own = shared == nil ? try PrivateRedis() : nil
+        let harness = RedisHarness(url: shared ?? own?.url ?? "")
+        defer { own?.stop() }
         let probe = try await harness.makeQueue()
         let capabilities = try await probe.capabilities()
         await probe.close()
