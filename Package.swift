@@ -22,6 +22,14 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let redisBackend: Target.Dependency = .target(name: "MessagingRedis", condition: .when(traits: ["Redis"]))
+let sqliteBackend: Target.Dependency = .target(name: "MessagingSQLite", condition: .when(traits: ["SQLite"]))
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["SQLite"]))
+let sqlite3: Target.Dependency = .product(
+    name: "GRDBSQLite",
+    package: "GRDB.swift",
+    condition: .when(traits: ["SQLite"])
+)
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 
 // Debian's hiredis.pc names a flag that SwiftPM warns about, and its headers are where the compiler looks anyway.
 #if os(macOS)
@@ -37,12 +45,14 @@ let package = Package(
         .library(name: "Messaging", targets: ["Messaging"]),
         .library(name: "MessagingMemory", targets: ["MessagingMemory"]),
         .library(name: "MessagingRedis", targets: ["MessagingRedis"]),
+        .library(name: "MessagingSQLite", targets: ["MessagingSQLite"]),
         .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
         .executable(name: "mq", targets: ["mq"]),
     ],
     traits: [
         .trait(name: "Redis", description: "The Redis Streams backend (needs libhiredis)."),
-        .default(enabledTraits: ["Redis"]),
+        .trait(name: "SQLite", description: "The embedded durable backend (needs libsqlite3)."),
+        .default(enabledTraits: ["Redis", "SQLite"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -54,7 +64,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [
@@ -97,9 +110,15 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
+            name: "MessagingSQLite",
+            dependencies: ["Messaging", logging, grdb, sqlite3],
+            swiftSettings: settings
+        ),
+        .target(
             name: "MessagingPipeline",
             dependencies: [
-                "Messaging", logging, lifecycle,
+                "Messaging", logging, metrics, lifecycle, httpClient,
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],
             swiftSettings: settings
@@ -107,7 +126,10 @@ let package = Package(
         .executableTarget(
             name: "mq",
             dependencies: [
-                "Messaging", "MessagingMemory", "MessagingPipeline", redisBackend, logging, lifecycle,
+                "Messaging", "MessagingMemory", "MessagingPipeline", redisBackend, sqliteBackend, grdb, logging,
+                metrics,
+                lifecycle, httpClient,
+                .product(name: "Yams", package: "Yams"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -151,9 +173,16 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "MessagingSQLiteTests",
+            dependencies: ["MessagingSQLite", "Messaging", "TestSupport", grdb, logging],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "MessagingPipelineTests",
             dependencies: [
-                "MessagingPipeline", "MessagingMemory", "Messaging", "TestSupport", logging, lifecycle,
+                "MessagingPipeline", "MessagingMemory", "Messaging", "TestSupport", logging, metrics, lifecycle,
+                httpClient,
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ],
@@ -161,7 +190,10 @@ let package = Package(
         ),
         .testTarget(
             name: "mqTests",
-            dependencies: ["mq", "TestSupport", .product(name: "Subprocess", package: "swift-subprocess")],
+            dependencies: [
+                "mq", "MessagingPipeline", "TestSupport", grdb,
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
             swiftSettings: settings
         ),
 
@@ -169,7 +201,7 @@ let package = Package(
         .target(name: "BrokerSupport", path: "Integration/Support", swiftSettings: settings),
         .executableTarget(
             name: "queue-child",
-            dependencies: ["Messaging", redisBackend, logging],
+            dependencies: ["Messaging", redisBackend, sqliteBackend, sqlite3, logging],
             path: "Integration/Child",
             swiftSettings: settings
         ),
@@ -180,9 +212,18 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "SQLiteTests",
+            dependencies: [
+                "MessagingSQLite", "Messaging", "BrokerSupport", "TestSupport", "queue-child", grdb, logging,
+            ],
+            path: "Integration/SQLiteTests",
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "MessagingPipeline", "MessagingMemory", redisBackend, "mq", "BrokerSupport", "TestSupport", logging,
+                "MessagingPipeline", "MessagingMemory", redisBackend, sqliteBackend, grdb, "mq", "BrokerSupport",
+                "TestSupport", logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             path: "Integration/PipelineTests",

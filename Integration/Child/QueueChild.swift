@@ -1,48 +1,56 @@
-#if Redis
 import Foundation
 import Logging
 import Messaging
-import MessagingRedis
-import Synchronization
 
-/// A program for tests that measure or kill a client from outside: `queue-child worker URL QUEUE GROUP`.
-///
-/// It handles messages by doing nothing and prints how many it has handled, one line per thousand.
-@main
-struct QueueChild {
-    static func main() async throws {
-        let arguments = CommandLine.arguments
-        guard arguments.count == 5, arguments[1] == "worker" else {
-            print("usage: queue-child worker URL QUEUE GROUP")
-            return
-        }
-        let logger = Logger(label: "child")
-        let queue = RedisQueue(try RedisConfiguration(url: arguments[2]), logger: logger)
-        let handled = Mutex(0)
-        let worker = Worker(
-            queue: queue,
-            from: arguments[3],
-            group: arguments[4],
-            consumer: "worker-1",
-            logger: logger
-        ) { _ in
-            let count = handled.withLock { count in
-                count += 1
-                return count
-            }
-            if count % 1000 == 0 {
-                // Not `print`, which keeps lines back while stdout is a file.
-                FileHandle.standardOutput.write(Data("handled \(count)\n".utf8))
-            }
-        }
-        try await worker.run()
-        await queue.close()
-    }
-}
-#else
-/// Without the trait `Redis` there is nothing to measure.
-@main
-struct QueueChild {
-    static func main() { print("this build has no Redis") }
-}
+#if Redis
+import MessagingRedis
 #endif
+#if SQLite
+import MessagingSQLite
+#endif
+
+/// A program for tests that measure or kill a client from outside.
+@main
+struct QueueChild {
+    private static let usage = """
+        usage: queue-child worker URL QUEUE GROUP              handles messages by doing nothing
+               queue-child hammer URL QUEUE GROUP NAME SECONDS publishes and handles at the same time
+               queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
+        """
+
+    static func main() async throws {
+        // A bound on every wait: a test that is killed leaves no children behind for ever.
+        alarm(1200)
+        let words = Array(CommandLine.arguments.dropFirst())
+        switch (words.first, words.count) {
+        case ("worker", 4): try await WorkerChild.run(try open(words[1]), words[2], words[3])
+        case ("hammer", 6):
+            try await HammerChild.run(
+                try open(words[1]),
+                words[2],
+                words[3],
+                name: words[4],
+                for: .seconds(Int64(words[5]) ?? 1)
+            )
+        #if SQLite
+        case ("throughput", 3): try await ThroughputChild.run(file: words[1], messages: Int(words[2]) ?? 0)
+        #endif
+        default: say(usage)
+        }
+    }
+
+    private static func open(_ url: String) throws -> any MessageQueue {
+        let logger = Logger(label: "child")
+        #if SQLite
+        if url.hasPrefix("sqlite:") { return SQLiteQueue(try SQLiteConfiguration(url: url), logger: logger) }
+        #endif
+        #if Redis
+        return RedisQueue(try RedisConfiguration(url: url), logger: logger)
+        #else
+        throw QueueError(.unsupported, "this build has no backend for the URL")
+        #endif
+    }
+
+    /// Writes a line at once; `print` keeps lines back while stdout is a file.
+    static func say(_ line: String) { FileHandle.standardOutput.write(Data("\(line)\n".utf8)) }
+}

@@ -1,0 +1,26 @@
+import Foundation
+import Messaging
+import MessagingSQLite
+import TestSupport
+import Testing
+
+/// The contract's cases on a file with the machine's clock, each client with connections of its own.
+private struct LiveHarness: ContractHarness {
+    let file: QueueFile
+
+    var timeUnit: Duration { .milliseconds(200) }
+    var tolerance: Duration { .milliseconds(100) }
+
+    func makeQueue() async throws -> any MessageQueue { file.makeQueue() }
+    func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
+}
+
+@Suite("SQLite keeps the contract in real time", .serialized, .timeLimit(.minutes(5)))
+struct SQLiteLiveTests {
+    @Test(arguments: ContractCase.all)
+    func keeps(_ law: ContractCase) async throws {
+        let file = try QueueFile()
+        try await law.run(LiveHarness(file: file))
+        #expect(try file.integrity() == "ok")
+    }
+}

@@ -1,0 +1,119 @@
+#if SQLite
+import GRDB
+import Logging
+import Messaging
+
+/// What keeps a file small: messages beyond their retention, ids beyond their window, consumers that are gone, and pages
+/// that nobody uses.
+///
+/// Each run does a bounded part of it, in a transaction of its own.
+struct Upkeep: Sendable {
+    let logger: Logger
+
+    /// How many rows of a table one run looks at, when little has been published.
+    private static let rows = 2000
+    /// How many at most.
+    private static let mostRows = 100_000
+    /// How many pages are given back to the file system at once; each may have to be moved.
+    private static let pages = 4000
+    /// How many while others use the file.
+    private static let pagesWhileBusy = 128
+
+    /// Does a part of what is to be done.
+    ///
+    /// - Returns: Whether nothing is left for now.
+    func run(_ database: Database, _ memory: WriterMemory, now: Int64, isBusy: Bool) throws -> Bool {
+        try database.beginTransaction(.immediate)
+        let transaction = Transaction(database, writer: memory, now: now)
+        var names: [String] = []
+        try transaction.prepared("SELECT name FROM mq_queue").each { names.append($0.text(0)) }
+        // Ids go as fast as they come, with time to catch up.
+        let rows = min(max(Self.rows, 4 * memory.published), Self.mostRows)
+        memory.published = 0
+        for name in names {
+            guard let queue = try transaction.existing(name) else { continue }
+            if queue.retention > 0 { try trim(queue, rows, transaction) }
+            if queue.dedupeWindow > 0 { try sweep(queue, rows, transaction) }
+        }
+        try transaction.prepared("DELETE FROM mq_consumer WHERE seen_at < ?").run(.integer(now - Membership.memory))
+        try transaction.flush()
+        try database.commit()
+        return try shrink(database, isBusy)
+    }
+
+    func report(_ error: any Error) {
+        logger.debug("upkeep of the file was put off", metadata: [LogKeys.error: "\(error)"])
+    }
+
+    /// Removes messages that every group has finished and that are older than the retention.
+    private func trim(_ queue: QueueInfo, _ rows: Int, _ transaction: Transaction) throws {
+        let floor =
+            try transaction.prepared(
+                """
+                SELECT min(place) FROM (
+                    SELECT cursor AS place FROM mq_group WHERE queue_id = ?1
+                    UNION ALL
+                    SELECT (SELECT min(seq) - 1 FROM mq_inflight WHERE group_id = g.id AND seq > 0)
+                        FROM mq_group g WHERE queue_id = ?1
+                    UNION ALL
+                    SELECT (SELECT min(seq) - 1 FROM mq_waiting INDEXED BY mq_waiting_seq
+                        WHERE group_id = g.id AND seq > 0) FROM mq_group g WHERE queue_id = ?1
+                    UNION ALL
+                    SELECT (SELECT min(seq) - 1 FROM mq_held INDEXED BY mq_held_seq
+                        WHERE group_id = g.id AND seq > 0) FROM mq_group g WHERE queue_id = ?1)
+                """
+            ).first(.integer(queue.id)) { $0.optionalInteger(0) } ?? nil
+        guard let floor else { return }
+        let removed = try transaction.prepared(
+            """
+            DELETE FROM mq_message_\(queue.id) WHERE seq IN (
+                SELECT seq FROM (SELECT seq, published_at FROM mq_message_\(queue.id) WHERE seq <= ?1
+                    ORDER BY seq LIMIT \(rows)) WHERE published_at <= ?2)
+            """
+        ).run(.integer(floor), .integer(transaction.now - queue.retention))
+        transaction.noteStored(-removed, queue)
+    }
+
+    /// Forgets ids whose window has passed, a part of the table at a time.
+    ///
+    /// A pass over the table begins when the first id that the last pass left can have gone out of its window.
+    private func sweep(_ queue: QueueInfo, _ rows: Int, _ transaction: Transaction) throws {
+        let state = try transaction.prepared("SELECT swept, sweep_at FROM mq_queue WHERE id = ?")
+            .first(.integer(queue.id)) { ($0.text(0), $0.integer(1)) }
+        guard let (swept, at) = state else { return }
+        // `sweep_at` is when the next pass begins; while one is under way it is the earliest id seen by it, negative.
+        guard at <= transaction.now else { return }
+        var earliest = at < 0 ? -at : Int64.max
+        var last = ""
+        var count = 0
+        let horizon = transaction.now - queue.dedupeWindow
+        var old: [String] = []
+        try transaction.prepared(
+            "SELECT id, published_at FROM mq_seen_\(queue.id) WHERE id > ? ORDER BY id LIMIT \(rows)"
+        ).each(.text(swept)) { row in
+            count += 1
+            last = row.text(0)
+            let published = row.integer(1)
+            if published <= horizon { old.append(last) } else { earliest = min(earliest, published) }
+        }
+        let delete = try transaction.prepared(queue.sql.forget)
+        for id in old { try delete.run(.text(id)) }
+        let isDone = count < rows
+        let next = isDone ? min(earliest, transaction.now) + queue.dedupeWindow : -min(earliest, transaction.now)
+        try transaction.prepared("UPDATE mq_queue SET swept = ?, sweep_at = ? WHERE id = ?")
+            .run(.text(isDone ? "" : last), .integer(next), .integer(queue.id))
+    }
+
+    /// Gives unused pages back to the file system when they are most of the file.
+    ///
+    /// - Returns: Whether no more than that are left.
+    private func shrink(_ database: Database, _ isBusy: Bool) throws -> Bool {
+        let pages = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 0
+        let free = try Int.fetchOne(database, sql: "PRAGMA freelist_count") ?? 0
+        guard free > 256, free * 4 > pages * 3 else { return true }
+        let step = isBusy ? Self.pagesWhileBusy : Self.pages
+        try database.execute(sql: "PRAGMA incremental_vacuum(\(step))")
+        return (free - step) * 4 <= (pages - step) * 3 || free <= step + 256
+    }
+}
+#endif
