@@ -51,6 +51,7 @@ struct QueueSQL: Sendable {
     let readOne: String
     let readKey: String
     let delete: String
+    let deleteRun: String
     let bury: String
     let publishedAt: String
     let promote: String
@@ -72,6 +73,7 @@ struct QueueSQL: Sendable {
         readOne = "SELECT \(StoredMessage.columns) FROM \(message) WHERE seq = ?"
         readKey = "SELECT key FROM \(message) WHERE seq = ?"
         delete = "DELETE FROM \(message) WHERE seq = ?"
+        deleteRun = "DELETE FROM \(message) WHERE seq BETWEEN ? AND ?"
         bury = QueueSQL.bury(from: message, where: "seq")
         publishedAt = "SELECT published_at FROM \(message) WHERE seq > ? ORDER BY seq LIMIT 1"
         promote = """
