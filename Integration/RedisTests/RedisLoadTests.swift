@@ -9,7 +9,7 @@ import Testing
 @Suite(
     "Redis under load",
     .enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"),
-    .enabled(if: FileManager.default.fileExists(atPath: "/proc/self/stat"), "the figures are read from /proc"),
+    .enabled(if: ProcessFigures.areThere, "the figures are read from /proc"),
     .timeLimit(.minutes(5))
 )
 struct RedisLoadTests {
@@ -32,7 +32,7 @@ struct RedisLoadTests {
         var peaks: [Int: Int] = [:]
         let isDone = try await eventually(within: .seconds(180)) {
             let handled = child.output.split(separator: "\n").count * 1000
-            if let peak = Self.memory(child.processID) { peaks[handled] = peak }
+            if let peak = ProcessFigures.peakMemory(child.processID) { peaks[handled] = peak }
             return handled >= Self.count
         }
         #expect(isDone, "\(child.errors)")
@@ -46,29 +46,14 @@ struct RedisLoadTests {
             "not everything was acknowledged"
         )
 
-        let before = try #require(Self.processorTime(child.processID))
+        let before = try #require(ProcessFigures.processorTime(child.processID))
         try await Task.sleep(for: .seconds(10))
-        let used = try #require(Self.processorTime(child.processID)) - before
+        let used = try #require(ProcessFigures.processorTime(child.processID)) - before
         #expect(used <= 0.1, "\(used) s of processor time in 10 s of idleness")
         print(
             "100,000 messages: memory peak \(early >> 20) → \(late >> 20) MB; idle: \(used) s of processor time in 10 s"
         )
         child.signal(SIGTERM)
         await queue.close()
-    }
-
-    /// The largest resident size so far, in bytes.
-    private static func memory(_ process: Int32) -> Int? {
-        guard let status = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8) else { return nil }
-        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-        return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 << 10 }
-    }
-
-    /// The processor time so far, in seconds.
-    private static func processorTime(_ process: Int32) -> Double? {
-        guard let stat = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8) else { return nil }
-        let fields = stat[(stat.lastIndex(of: ")") ?? stat.startIndex)...].split(separator: " ")
-        guard fields.count > 13, let user = Double(fields[12]), let system = Double(fields[13]) else { return nil }
-        return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
     }
 }

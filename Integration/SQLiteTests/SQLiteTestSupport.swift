@@ -25,6 +25,9 @@ final class QueueFile: Sendable {
         )
     }
 
+    /// The size of the file without its log.
+    var bytes: Int { (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0 }
+
     /// Starts a child program on the file.
     func start(_ mode: String, _ words: [String]) throws -> MQProcess {
         try MQProcess([mode, url] + words, program: MQProcess.built("queue-child"))
