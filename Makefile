@@ -7,10 +7,11 @@ SWIFT ?= swift
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: ## Run the pipeline over a sample on the memory backend: no broker needed
+demo: ## Run the pipeline over a sample on a SQLite file: no broker needed; again, it finds everything known
 	@Integration/install build
 	$(SWIFT) build --product mq
-	"$$($(SWIFT) build --show-bin-path)/mq" pipeline run --backend memory --input docs/examples/statements.csv --until-idle
+	bin=$$($(SWIFT) build --show-bin-path) && "$$bin/mq" pipeline run --backend "sqlite:$$bin/demo.sqlite" \
+		--input docs/examples/statements.csv --until-idle
 
 build: ## Build everything, debug
 	@Integration/install build

@@ -62,6 +62,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-service-context", from: "1.5.1"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -119,8 +120,11 @@ let package = Package(
             dependencies: [
                 "Messaging", logging, metrics, lifecycle, httpClient,
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPCompression", package: "swift-nio-extras"),
                 .product(name: "Hummingbird", package: "hummingbird"),
             ],
+            resources: [.embedInCode("API/openapi.json")],
             swiftSettings: settings
         ),
         .executableTarget(
@@ -143,6 +147,12 @@ let package = Package(
             name: "TestSupport",
             dependencies: ["Messaging", logging],
             path: "Tests/TestSupport",
+            swiftSettings: settings
+        ),
+        .target(
+            name: "PipelineTestSupport",
+            dependencies: ["MessagingPipeline", "TestSupport"],
+            path: "Tests/PipelineTestSupport",
             swiftSettings: settings
         ),
         .testTarget(
@@ -180,9 +190,12 @@ let package = Package(
         .testTarget(
             name: "MessagingPipelineTests",
             dependencies: [
-                "MessagingPipeline", "MessagingMemory", "Messaging", "TestSupport", logging, metrics, lifecycle,
-                httpClient,
+                "MessagingPipeline", "MessagingMemory", "Messaging", "TestSupport", "PipelineTestSupport", logging,
+                metrics,
+                lifecycle, httpClient,
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ],
@@ -191,7 +204,7 @@ let package = Package(
         .testTarget(
             name: "mqTests",
             dependencies: [
-                "mq", "MessagingPipeline", "TestSupport", grdb,
+                "mq", "MessagingPipeline", "MessagingSQLite", "TestSupport", "PipelineTestSupport", grdb, logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: settings
@@ -223,7 +236,7 @@ let package = Package(
             name: "PipelineTests",
             dependencies: [
                 "MessagingPipeline", "MessagingMemory", redisBackend, sqliteBackend, grdb, "mq", "BrokerSupport",
-                "TestSupport", logging,
+                "TestSupport", "PipelineTestSupport", logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             path: "Integration/PipelineTests",

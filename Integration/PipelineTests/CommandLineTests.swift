@@ -166,12 +166,13 @@ struct CommandLineTests {
     }
 
     @Test func theAPI() async throws {
-        let server = try PrivateRedis()
-        let harness = try await PipelineHarness(statements: 50)
+        let harness = try await PipelineHarness(.redis, statements: 50)
         defer { harness.remove() }
+        guard case .redis(let server) = harness.place else { return }
         let port = try PrivateRedis.freePort()
         let child = try MQProcess([
-            "pipeline", "run", "--backend", server.url, "--input", harness.input.path, "--listen", "127.0.0.1:\(port)",
+            "pipeline", "run", "--backend", harness.place.url, "--input", harness.input.path, "--listen",
+            "127.0.0.1:\(port)",
         ])
         func get(_ path: String) async throws -> (Int, [String: Any]) {
             let url = try #require(URL(string: "http://127.0.0.1:\(port)\(path)"))

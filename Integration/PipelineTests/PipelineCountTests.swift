@@ -6,7 +6,7 @@ import MessagingRedis
 import TestSupport
 import Testing
 
-/// The pipeline as a user runs it: one command, on memory and on Redis.
+/// The pipeline as a user runs it: one command, on memory, on SQLite and on Redis.
 @Suite(
     "The pipeline counts the same everywhere",
     .enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"),
@@ -28,8 +28,9 @@ struct PipelineCountTests {
         return try JSONDecoder().decode(Summary.self, from: Data(outcome.output.utf8))
     }
 
-    @Test func memoryAndRedisAgree() async throws {
-        let harness = try await PipelineHarness(statements: 400)
+    @Test(arguments: Place.Kind.allCases)
+    func agreesWithMemory(_ kind: Place.Kind) async throws {
+        let harness = try await PipelineHarness(kind, statements: 400)
         defer { harness.remove() }
         let duplicates = harness.expected.count { $0.duplicateOf != nil }
         let expected = Summary(
@@ -42,7 +43,7 @@ struct PipelineCountTests {
         )
         #expect(duplicates > 50)
         #expect(try await run(["--backend", "memory", "--input", harness.input.path]) == expected)
-        let url = harness.server.url
+        let url = harness.place.url
         #expect(try await run(["--backend", url, "--input", harness.input.path]) == expected)
         #expect(try await harness.result() == harness.expected)
 
@@ -53,16 +54,17 @@ struct PipelineCountTests {
     }
 
     @Test func aLayerOnAnotherServer() async throws {
-        let harness = try await PipelineHarness(statements: 200)
+        let harness = try await PipelineHarness(.redis, statements: 200)
         defer { harness.remove() }
         let other = try PrivateRedis()
         let summary = try await run([
-            "--backend", harness.server.url, "--layer", "deduplication=\(other.url)", "--input", harness.input.path,
+            "--backend", harness.place.url, "--layer", "deduplication=\(other.url)", "--input", harness.input.path,
         ])
         #expect(summary.collected == 200 && summary.unique + summary.duplicates == 200)
         #expect(try await harness.result() == harness.expected)
         #expect(try other.cli("EXISTS", "queue:deduplication") == "1")
-        #expect(try harness.server.cli("EXISTS", "queue:deduplication") == "0")
+        guard case .redis(let server) = harness.place else { return }
+        #expect(try server.cli("EXISTS", "queue:deduplication") == "0")
     }
 
     @Test func aPlainXADDFlowsThrough() async throws {

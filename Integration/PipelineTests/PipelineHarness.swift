@@ -8,16 +8,16 @@ import TestSupport
 
 @testable import mq
 
-/// The pipeline in processes of its own on a private Redis, with what can be seen of it from outside.
+/// The pipeline in processes of its own on a backend of its own, with what can be seen of it from outside.
 struct PipelineHarness {
-    let server: PrivateRedis
+    let place: Place
     let input: URL
     let expected: [StoredStatement]
     static let leaseArguments = ["--lease", "1s"]
 
-    /// Starts a server and writes an input of so many statements, among them exact and near duplicates.
-    init(statements: Int) async throws {
-        server = try PrivateRedis()
+    /// Makes the place and writes an input of so many statements, among them exact and near duplicates.
+    init(_ kind: Place.Kind, statements: Int) async throws {
+        place = try kind.make()
         let folder = FileManager.default.temporaryDirectory.appending(path: "mq-input-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         input = folder.appending(path: "statements.csv")
@@ -83,18 +83,11 @@ struct PipelineHarness {
         return items
     }
 
-    func makeQueue() throws -> RedisQueue {
-        RedisQueue(
-            try RedisConfiguration(url: server.url),
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        )
-    }
-
     /// What the processes have come to.
     func result() async throws -> [StoredStatement] {
-        let queue = try makeQueue()
+        let (queue, stores) = try place.open()
         do {
-            let items = try await Self.all(RedisStatementStore(RedisCommands(queue)))
+            let items = try await Self.all(stores.statements)
             await queue.close()
             return items
         } catch {
@@ -105,7 +98,7 @@ struct PipelineHarness {
 
     /// Starts the process of one layer.
     func start(_ layer: Layer, number: Int = 0) throws -> MQProcess {
-        var arguments = ["pipeline", "run", "--backend", server.url, "--layer", layer.rawValue] + Self.leaseArguments
+        var arguments = ["pipeline", "run", "--backend", place.url, "--layer", layer.rawValue] + Self.leaseArguments
         if layer == .collect {
             arguments += ["--input", input.path, "--until-idle"]
         } else {
@@ -115,7 +108,7 @@ struct PipelineHarness {
     }
 
     /// Whether every queue exists and has nothing left, in the order in which messages pass them.
-    func isIdle(_ queue: RedisQueue) async -> Bool {
+    func isIdle(_ queue: any MessageQueue) async -> Bool {
         for layer in Layer.workers {
             guard let name = layer.queue, let group = layer.group,
                 let figures = try? await queue.statistics(of: name)[group], figures.lag.value == 0

@@ -15,33 +15,47 @@ import Testing
 )
 struct PipelineKillTests {
     private static let rounds = 10
-    private static let killsPerRound = 6
 
-    @Test func seededKills() async throws {
-        let harness = try await PipelineHarness(statements: 1500)
+    /// How often processes are killed in one round.
+    private static func kills(_ kind: Place.Kind) -> Int {
+        switch kind {
+        case .redis: 6
+        case .sqlite: 11
+        }
+    }
+
+    @Test(arguments: Place.Kind.allCases)
+    func seededKills(_ kind: Place.Kind) async throws {
+        let harness = try await PipelineHarness(kind, statements: 1500)
         defer { harness.remove() }
         #expect(harness.expected.count == 1500)
         let expected = harness.expected
         var kills = 0
         var redelivered = 0
         for seed in 0..<Self.rounds {
-            try harness.server.cli("FLUSHALL")
-            let (killed, repeated) = try await round(harness, seed: UInt64(seed))
+            try harness.place.wipe()
+            let (killed, repeated) = try await round(harness, seed: UInt64(seed), kills: Self.kills(kind))
             kills += killed
             redelivered += repeated
             let result = try await harness.result()
             #expect(result.count == expected.count, "seed \(seed): \(result.count) of \(expected.count) statements")
             #expect(result == expected, "seed \(seed): the result differs from that of an undisturbed run")
         }
-        print("seeded kills: \(kills) in \(Self.rounds) rounds, \(redelivered) takeovers, every result identical")
-        #expect(kills >= 50)
+        print(
+            "seeded kills on \(kind): \(kills) in \(Self.rounds) rounds, \(redelivered) takeovers, every result identical"
+        )
+        #expect(kills >= (Self.kills(kind) - 1) * Self.rounds)
     }
 
     /// One run with kills at random moments; returns how many hit a running process, and how many deliveries were
     /// taken over from the dead.
-    private func round(_ harness: PipelineHarness, seed: UInt64) async throws -> (kills: Int, repeated: Int) {
+    private func round(
+        _ harness: PipelineHarness,
+        seed: UInt64,
+        kills wanted: Int
+    ) async throws -> (kills: Int, repeated: Int) {
         var generator = SeededGenerator(seed: seed)
-        let queue = try harness.makeQueue()
+        let (queue, _) = try harness.place.open()
         var number = 0
         var processes: [Layer: MQProcess] = [:]
         for layer in Layer.allCases {
@@ -49,13 +63,14 @@ struct PipelineKillTests {
             number += 1
         }
         var kills = 0
-        for _ in 0..<Self.killsPerRound {
+        for _ in 0..<wanted {
             try await Task.sleep(for: .milliseconds(Int.random(in: 0...400, using: &generator)))
             // A collector that has ended cannot be killed any more; another layer takes its place.
             let running = Layer.allCases.filter { processes[$0]?.isRunning == true }
             guard let victim = running.randomElement(using: &generator) else { continue }
             processes[victim]?.crash()
             kills += 1
+            #expect(try harness.place.damage() == nil, "seed \(seed), kill \(kills)")
             number += 1
             processes[victim] = try harness.start(victim, number: number)
         }
@@ -64,12 +79,7 @@ struct PipelineKillTests {
         #expect(try await eventually(within: .seconds(60)) { await harness.isIdle(queue) }, "seed \(seed): not idle")
         var repeated = 0
         for layer in Layer.workers {
-            // Consumers that crashed are still registered; each hand-over from one is an entry of the private stream.
-            let name = "{\(layer.queue ?? "")}:g:\(layer.group ?? ""):retry"
-            let info = try harness.server.cli("XINFO", "STREAM", name).split(separator: "\n")
-            if let index = info.firstIndex(of: "entries-added"), index + 1 < info.count {
-                repeated += Int(info[index + 1]) ?? 0
-            }
+            if case .redis(let server) = harness.place { repeated += try Self.takeovers(layer, server) }
             #expect(try await queue.statistics(of: layer.queue ?? "").groups.first?.dead.value == 0)
         }
         for process in processes.values {
@@ -78,6 +88,40 @@ struct PipelineKillTests {
             #expect(outcome.status == 0, "seed \(seed): a process ended with \(outcome.status): \(outcome.errors)")
         }
         await queue.close()
+        #expect(try harness.place.damage() == nil, "seed \(seed): in the end")
         return (kills, repeated)
+    }
+
+    /// How many deliveries were taken over: each is an entry of the group's private stream.
+    private static func takeovers(_ layer: Layer, _ server: PrivateRedis) throws -> Int {
+        let name = "{\(layer.queue ?? "")}:g:\(layer.group ?? ""):retry"
+        let info = try server.cli("XINFO", "STREAM", name).split(separator: "\n")
+        guard let index = info.firstIndex(of: "entries-added"), index + 1 < info.count else { return 0 }
+        return Int(info[index + 1]) ?? 0
+    }
+
+    @Test("the whole pipeline in one process, killed at any moment and run again, ends as if nothing had happened")
+    func oneProcess() async throws {
+        let harness = try await PipelineHarness(.sqlite, statements: 400)
+        defer { harness.remove() }
+        var generator = SeededGenerator(seed: 99)
+        var kills = 0
+        for round in 0..<6 {
+            try harness.place.wipe()
+            let arguments =
+                ["pipeline", "run", "--backend", harness.place.url, "--input", harness.input.path, "--until-idle"]
+                + PipelineHarness.leaseArguments
+            for _ in 0..<4 {
+                let process = try MQProcess(arguments)
+                try await Task.sleep(for: .milliseconds(Int.random(in: 20...400, using: &generator)))
+                if process.isRunning { kills += 1 }
+                process.crash()
+                #expect(try harness.place.damage() == nil)
+            }
+            let outcome = try await MQProcess.run(arguments)
+            #expect(outcome.status == 0, "round \(round): \(outcome.errors)")
+            #expect(try await harness.result() == harness.expected, "round \(round)")
+        }
+        #expect(kills >= 10)
     }
 }

@@ -21,7 +21,9 @@ struct SQLiteLoadTests {
         let queue = file.makeQueue()
         try await queue.declare(QueueDefinition("orders", groups: [GroupDefinition("g")], dedupeWindow: .zero))
         for start in stride(from: 0, to: Self.count, by: 1000) {
-            let messages = (start..<(start + 1000)).map { Message(body: [UInt8](repeating: UInt8($0 % 256), count: 512)) }
+            let messages = (start..<(start + 1000)).map {
+                Message(body: [UInt8](repeating: UInt8($0 % 256), count: 512))
+            }
             let outcomes = try await queue.publish(messages, to: "orders")
             #expect(outcomes.count { $0.isConfirmed } == 1000)
         }

@@ -234,7 +234,8 @@ struct QueueEngine: Sendable {
             queue: definition.name,
             groups: figures.sorted { $0.group < $1.group },
             scheduled: .exact(schedule.count),
-            stored: .exact(store.log.count + schedule.count)
+            stored: .exact(store.log.count + schedule.count),
+            arrived: .exact(Int(clamping: store.log.end))
         )
     }
 

@@ -17,6 +17,8 @@ public struct PipelineConfiguration: Sendable {
     public var drainDeadline: Duration
     /// What the names of the workers begin with; different in every process that runs the same layer.
     public var workerPrefix: String
+    /// What is different for a layer.
+    public var layers: [Layer: LayerConfiguration] = [:]
 
     /// Creates a configuration.
     ///
@@ -42,6 +44,18 @@ public struct PipelineConfiguration: Sendable {
         self.drainDeadline = drainDeadline
         self.workerPrefix = workerPrefix
     }
+
+    /// How many workers a layer has in this process.
+    func workers(of layer: Layer) -> Int { max(1, layers[layer]?.workers ?? workersPerLayer) }
+
+    /// How many statements each worker of a layer handles at the same time.
+    func concurrency(of layer: Layer) -> Int { max(1, layers[layer]?.concurrency ?? concurrency) }
+
+    /// How often and when a failed statement of a layer is tried again.
+    func retryPolicy(of layer: Layer) -> RetryPolicy { layers[layer]?.retryPolicy ?? retryPolicy }
+
+    /// How long a delivery of a layer belongs to its worker.
+    func lease(of layer: Layer) -> Duration { layers[layer]?.lease ?? lease }
 }
 
 /// The statement pipeline: collect → analyse → deduplicate → API, each layer on a queue of its own, on any backend.
@@ -94,15 +108,16 @@ public final class Pipeline: Sendable {
     /// - Throws: `QueueError` as `MessageQueue.declare(_:)`.
     public func declare() async throws {
         for layer in Layer.workers {
-            guard let queue = queues[layer], let definition = layer.definition(lease: configuration.lease) else {
+            guard let queue = queues[layer], let definition = layer.definition(lease: configuration.lease(of: layer))
+            else {
                 continue
             }
             try await queue.declare(definition)
         }
     }
 
-    /// How many statements each worker handles at the same time.
-    var concurrency: Int { configuration.concurrency }
+    /// How many statements each worker of a layer handles at the same time.
+    func concurrency(of layer: Layer) -> Int { configuration.concurrency(of: layer) }
 
     /// What the workers of this process are doing, for health checks.
     public var status: [Layer: [Worker.Status]] {
@@ -113,14 +128,22 @@ public final class Pipeline: Sendable {
     ///
     /// - Parameters:
     ///   - layers: The layers that run in this process.
-    ///   - inputs: What the first layer reads.
-    ///   - untilIdle: Whether to end when the inputs are read and every queue up to the last of the layers is empty.
+    ///   - inputs: What the first layer reads, one after the other.
+    ///   - sources: What the first layer reads over the network, each on its own schedule; a change of the list takes
+    ///     effect while the pipeline runs. A source that fails is reported and tried again.
+    ///   - sourceStates: Where it is kept what is known of sources, so that what has not changed is not read again.
+    ///   - fetching: How sources are read, and where that ends.
+    ///   - untilIdle: Whether to end when the inputs are read, every source has been read or has failed once, and every
+    ///     queue up to the last of the layers is empty.
     ///   - progress: Called with a report now and then.
     /// - Returns: What was done.
     /// - Throws: `CollectError` for an input that cannot be read, `QueueError` when a queue cannot be used at all.
     public func run(
         layers: Set<Layer> = Set(Layer.allCases),
         inputs: [CollectInput] = [],
+        sources: SourceList = SourceList(),
+        sourceStates: any SourceStateStore = MemorySourceStateStore(),
+        fetching: FetchConfiguration = FetchConfiguration(),
         untilIdle: Bool,
         progress: @escaping @Sendable (PipelineReport) -> Void = { _ in }
     ) async throws -> PipelineReport {
@@ -128,30 +151,39 @@ public final class Pipeline: Sendable {
         let signal = ProgressSignal()
         let running = try makeWorkers(layers, signal)
         workers.withLock { $0 = running }
-        var collected = CollectReport()
-        var collectTime: Duration = .zero
-        try await withThrowingTaskGroup(of: CollectReport?.self) { group in
+        let board = CollectBoard()
+        var collectTime: Duration?
+        let collects = layers.contains(.collect)
+        // A list that is empty now may be filled later, as long as there are workers that keep the process going.
+        let follows = collects && (!sources.sources.isEmpty || (!untilIdle && !running.isEmpty))
+        try await withThrowingTaskGroup(of: Bool.self) { group in
             for worker in running.values.joined() {
                 group.addTask {
                     try await worker.run()
-                    return nil
+                    return false
                 }
             }
-            if layers.contains(.collect), !inputs.isEmpty {
+            if collects, !inputs.isEmpty || follows {
+                let collector = try makeCollector(board, progress)
+                let reading = SourceReading(
+                    list: follows ? sources : SourceList(),
+                    states: sourceStates,
+                    configuration: fetching,
+                    mode: untilIdle ? .once : .always(endsWhenRead: running.isEmpty)
+                )
                 group.addTask {
                     do {
-                        return try await cancelWhenGracefulShutdown { try await self.collect(inputs, progress) }
+                        try await cancelWhenGracefulShutdown { try await self.collect(inputs, reading, collector) }
+                        return true
                     } catch is CancellationError {
                         signal.interrupt()
-                        return nil
+                        return false
                     }
                 }
             } else if untilIdle {
-                group.addTask { CollectReport() }
+                group.addTask { true }
             }
-            for try await result in group {
-                guard let result else { continue }
-                collected = result
+            for try await isCollected in group where isCollected {
                 collectTime = clock.now() - start
                 if untilIdle {
                     group.addTask {
@@ -159,12 +191,13 @@ public final class Pipeline: Sendable {
                             await self.waitUntilIdle(layers, running, signal)
                         }
                         for worker in running.values.joined() { worker.stop() }
-                        return nil
+                        return false
                     }
                 }
             }
         }
-        var result = try await report(layers, collected, collectTime, clock.now() - start)
+        let elapsed = clock.now() - start
+        var result = try await report(layers, board.report, collectTime ?? elapsed, elapsed)
         result.wasInterrupted = signal.isInterrupted
         return result
     }
@@ -182,15 +215,15 @@ public final class Pipeline: Sendable {
             guard let handler = handlers.handler(layer, downstream) else {
                 throw CollectError("the layer after '\(layer.rawValue)' has no backend")
             }
-            made[layer] = (1...configuration.workersPerLayer).map { number in
+            made[layer] = (1...configuration.workers(of: layer)).map { number in
                 Worker(
                     queue: source,
                     from: name,
                     group: group,
                     consumer: "\(configuration.workerPrefix)\(number)",
                     configuration: WorkerConfiguration(
-                        concurrency: configuration.concurrency,
-                        retryPolicy: configuration.retryPolicy,
+                        concurrency: configuration.concurrency(of: layer),
+                        retryPolicy: configuration.retryPolicy(of: layer),
                         drainDeadline: configuration.drainDeadline,
                         receiveWait: .seconds(5)
                     ),
@@ -204,13 +237,27 @@ public final class Pipeline: Sendable {
         return made
     }
 
-    private func collect(
-        _ inputs: [CollectInput],
+    private func makeCollector(
+        _ board: CollectBoard,
         _ progress: @escaping @Sendable (PipelineReport) -> Void
-    ) async throws -> CollectReport {
+    ) throws -> Collector {
         guard let queue = queues[.analysis] else { throw CollectError("the layer 'analysis' has no backend") }
-        let collector = Collector(queue: queue, clock: clock) { progress(PipelineReport(collect: $0)) }
-        return try await collector.collect(inputs)
+        return Collector(queue: queue, clock: clock, board: board) { progress(PipelineReport(collect: $0)) }
+    }
+
+    /// Reads inputs and sources, side by side.
+    private func collect(_ inputs: [CollectInput], _ reading: SourceReading, _ collector: Collector) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await collector.collect(inputs) }
+            group.addTask {
+                do {
+                    try await reading.run(collector, clock: self.clock, logger: self.logger)
+                } catch is CancellationError where reading.mode.isEndless {
+                    // What has no end of its own is not interrupted by being stopped.
+                }
+            }
+            try await group.waitForAll()
+        }
     }
 
     // MARK: - Idleness

@@ -18,8 +18,9 @@ extension RedisQueue {
             let stored = try cursor.integer()
             let scheduled = try cursor.integer()
             let dead = try cursor.integer()
+            let arrived = try cursor.integer()
             var groups: [GroupStatistics] = []
-            for _ in 4..<max(4, count) {
+            for _ in 5..<max(5, count) {
                 _ = try cursor.array()
                 let name = try cursor.string()
                 let ready = try cursor.integer()
@@ -52,7 +53,8 @@ extension RedisQueue {
                 queue: queue,
                 groups: groups,
                 scheduled: .exact(Int(scheduled)),
-                stored: .exact(Int(stored))
+                stored: .exact(Int(stored)),
+                arrived: arrived >= 0 ? .exact(Int(arrived)) : .unavailable("the stream is gone")
             )
         }
     }

@@ -12,8 +12,10 @@ public struct SQLiteConfiguration: Sendable, Hashable {
         case normal
     }
 
-    /// The path of the file; it is created with its tables when it is not there, its folder is not.
+    /// The path of the file.
     public var path: String
+    /// Whether a file that is not there is created, with its tables; its folder never is.
+    public var createsFile: Bool
     /// When a confirmed message is on the disk.
     public var synchronous: Synchronous
     /// How long a call waits for its turn to write before it throws `unavailable`.
@@ -30,6 +32,7 @@ public struct SQLiteConfiguration: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - path: The path of the file.
+    ///   - createsFile: Whether a file that is not there is created; otherwise the first call throws `notFound`.
     ///   - synchronous: When a confirmed message is on the disk; before the confirmation by default.
     ///   - timeout: How long a call waits for its turn to write; 10 s by default.
     ///   - maxBodyBytes: The largest body, in bytes; 64 MiB by default, SQLite's own limit is 1 GB.
@@ -37,6 +40,7 @@ public struct SQLiteConfiguration: Sendable, Hashable {
     ///   - heartbeat: How often to look for what nobody told of; 1 s by default.
     public init(
         path: String,
+        createsFile: Bool = true,
         synchronous: Synchronous = .full,
         timeout: Duration = .seconds(10),
         maxBodyBytes: Int = 64 << 20,
@@ -44,6 +48,7 @@ public struct SQLiteConfiguration: Sendable, Hashable {
         heartbeat: Duration = .seconds(1)
     ) {
         self.path = path
+        self.createsFile = createsFile
         self.synchronous = synchronous
         self.timeout = timeout
         self.maxBodyBytes = maxBodyBytes

@@ -115,14 +115,13 @@ public final class SQLiteQueue: MessageQueue {
 
     // MARK: - The contract
 
-    /// Tells what this backend can do.
+    /// Tells what this backend can do, which does not depend on the file.
     ///
     /// - Returns: The features, limits, SQLite's version and the durability that was configured.
-    /// - Throws: `QueueError` when the file cannot be opened; `closed` after `close()`.
+    /// - Throws: `QueueError` with the code `closed` after `close()`.
     public func capabilities() async throws(QueueError) -> Capabilities {
-        let version = try await file().read { database in
-            try String.fetchOne(database, sql: "SELECT sqlite_version()") ?? "unknown"
-        }
+        if shared.withLock({ if case .closed = $0.state { true } else { false } }) { throw GroupCommit.closed }
+        let version = Prepared.libraryVersion
         let findings =
             configuration.synchronous == .full
             ? []

@@ -5,6 +5,9 @@ import MessagingMemory
 #if Redis
 import MessagingRedis
 #endif
+#if SQLite
+import MessagingSQLite
+#endif
 
 /// A backend that was opened from a name or URL.
 struct OpenBackend: Sendable {
@@ -23,7 +26,7 @@ struct OpenBackend: Sendable {
     /// What to tell a person who publishes to or consumes from a backend that ends with the process.
     static let ephemeralNote =
         "the memory backend ends with this process and no other process sees it; "
-        + "choose another with --backend, such as redis"
+        + "choose another with --backend, such as sqlite or redis"
 }
 
 /// The one place that knows every backend.
@@ -45,17 +48,32 @@ enum Backends {
     #else
     private static let hasRedis = false
     #endif
+    #if SQLite
+    private static let hasSQLite = true
+    #else
+    private static let hasSQLite = false
+    #endif
+
+    /// The backend that is used when nothing was chosen: the first that outlives the process and needs no server.
+    static let standard = hasSQLite ? "sqlite" : "memory"
+    /// The file that the name `sqlite` means.
+    static let standardFile = "mq.sqlite"
 
     /// Every backend, also those that this build lacks.
     static let list: [Kind] = [
         Kind(name: "memory", schemes: ["memory"], isBuilt: true, summary: "in this process; ends with it"),
+        Kind(
+            name: "sqlite",
+            schemes: ["sqlite"],
+            isBuilt: hasSQLite,
+            summary: "one file, no server; ./\(standardFile) unless a URL says otherwise"
+        ),
         Kind(
             name: "redis",
             schemes: ["redis", "rediss", "unix"],
             isBuilt: hasRedis,
             summary: "Redis Streams, Redis 7.0 or newer"
         ),
-        Kind(name: "sqlite", schemes: ["sqlite"], isBuilt: false, summary: "one file, no server"),
         Kind(name: "rabbitmq", schemes: ["amqp", "amqps"], isBuilt: false, summary: "RabbitMQ"),
         Kind(name: "kafka", schemes: ["kafka"], isBuilt: false, summary: "Apache Kafka"),
     ]
@@ -63,7 +81,9 @@ enum Backends {
     /// Opens a backend; no connection is made yet.
     ///
     /// - Parameters:
-    ///   - spec: A short name or a URL; `nil` means what the settings say, or else memory.
+    ///   - spec: A short name or a URL; `nil` means what the settings say, or else the default.
+    ///   - source: Where `spec` comes from, for error texts.
+    ///   - creates: Whether a file that is not there is created.
     ///   - settings: The environment and the configuration file.
     ///   - timeout: How long one call to the broker may take; `nil` means as the URL says.
     ///   - logger: Where the backend reports.
@@ -71,14 +91,16 @@ enum Backends {
     /// - Throws: `CLIError` for an unknown name or scheme, `QueueError` for a broken URL, neither with credentials.
     static func open(
         _ spec: String?,
+        from source: String = "--backend",
+        creates: Bool = false,
         settings: Settings,
         timeout: Duration? = nil,
         logger: Logger
     ) throws -> OpenBackend {
         let chosen =
-            spec.map { Settings.Value(text: $0, source: "--backend") }
+            spec.map { Settings.Value(text: $0, source: source) }
             ?? settings.value("backend")
-            ?? Settings.Value(text: "memory", source: "the default")
+            ?? Settings.Value(text: standard, source: "the default")
         let kind = try kind(of: chosen)
         switch kind.name {
         case "memory":
@@ -88,6 +110,24 @@ enum Backends {
                 source: chosen.source,
                 stores: .memory()
             )
+        #if SQLite
+        case "sqlite":
+            let url =
+                chosen.text.contains(":")
+                ? chosen
+                : settings.value("sqlite_url")
+                    ?? Settings.Value(text: "sqlite:\(standardFile)", source: chosen.source)
+            var configuration = try SQLiteConfiguration(url: url.text)
+            if let timeout { configuration.timeout = timeout }
+            configuration.createsFile = creates
+            let file = SQLiteQueue(configuration, logger: logger)
+            return OpenBackend(
+                queue: InstrumentedQueue(file),
+                description: "sqlite:\(configuration.path)",
+                source: url.source,
+                stores: .sqlite(SQLiteStorage(file))
+            )
+        #endif
         #if Redis
         case "redis":
             let url =
@@ -115,9 +155,9 @@ enum Backends {
     /// Finds the backend that a name or URL means.
     static func kind(of chosen: Settings.Value) throws -> Kind {
         let text = chosen.text
-        let isURL = text.contains("://")
-        let word = (isURL ? text[..<(text.firstRange(of: "://")?.lowerBound ?? text.endIndex)] : text[...])
-            .lowercased()
+        // `sqlite:file` is a URL too, as RFC 3986 has it.
+        let isURL = text.contains("://") || text.lowercased().hasPrefix("sqlite:")
+        let word = (isURL ? text[..<(text.firstIndex(of: ":") ?? text.endIndex)] : text[...]).lowercased()
         let found = list.first { kind in isURL ? kind.schemes.contains(word) : kind.name == word }
         if let found {
             guard found.isBuilt else { throw notBuilt(found, chosen.source) }

@@ -9,13 +9,16 @@ struct BackendsCommand: GlobalCommand {
         abstract: "Show the backends of this build and what they can do.",
         discussion: """
             What a broker can do depends on its version and configuration, so each backend is asked: the chosen \
-            one where it is, and the others at their defaults. 'native' is the broker's own, 'emulated' is done on top of it, 'no' cannot \
-            be had, '-' means that the broker did not answer.
+            one where it is, and the others at their defaults. 'native' is the broker's own, 'emulated' is done on top of \
+            it, 'no' cannot be had, '-' means that the broker did not answer.
 
             EXAMPLES:
               mq backends
               mq backends --backend redis://10.0.0.7:6379
               mq backends --json
+
+            EXIT CODES:
+              0 done, also when a backend does not answer, 64 bad usage.
             """
     )
 

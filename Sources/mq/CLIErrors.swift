@@ -16,13 +16,13 @@ struct CLIError: Error, Equatable, CustomStringConvertible {
     var description: String { advice.map { "\(message); \($0)" } ?? message }
 }
 
-/// Turns every error into one line on stderr and an exit code.
+/// Turns every error into a line on stderr and an exit code.
 enum CLIErrors {
     /// What is left to do for an error.
     enum Ending: Equatable {
         /// Print the text on stdout and end well: help and versions.
         case information(String)
-        /// Print one line on stderr, if there is one.
+        /// Print the text on stderr, if there is one: one line, or one for each problem of a configuration file.
         case status(Int32, String?)
     }
 
@@ -33,6 +33,8 @@ enum CLIErrors {
             // Who reads our stdout has seen enough.
             return .status(ExitStatus.done.rawValue, nil)
         case let error as CLIError: return status(error.status, error.description)
+        case let error as ConfigError:
+            return .status(ExitStatus.usage.rawValue, error.lines.map(line).joined(separator: "\n"))
         case let error as QueueError: return status(status(of: error), text(error))
         case is CancellationError: return status(.failed, "stopped by a signal; start the command again to go on")
         case let code as ExitCode: return .status(code.rawValue, nil)

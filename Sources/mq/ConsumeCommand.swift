@@ -21,12 +21,17 @@ struct ConsumeCommand: GlobalCommand {
               mq consume orders --group billing --count 10
               mq consume orders --group billing --no-ack --json
               mq consume orders --group audit --create --follow --json >> audit.jsonl
+              mq consume orders --group billing --follow | head -1
+
+            EXIT CODES:
+              0 done, also when stopped by Ctrl-C or when the reader of stdout has gone, 1 failed, 3 a message was printed \
+            and could not be acknowledged, 4 there is no such queue or group, 6 broker unreachable, 64 bad usage.
             """
     )
 
     @OptionGroup var global: GlobalOptions
 
-    @Argument(help: "The queue.")
+    @Argument(help: "The queue.", completion: .queues)
     var queue: String
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The group to consume for.", valueName: "group"))
@@ -68,28 +73,32 @@ struct ConsumeCommand: GlobalCommand {
 
     func run() async throws {
         try await Interrupt.cancelling {
-            try await global.withQueue { backend in
-                if backend.isEphemeral { global.output.note(OpenBackend.ephemeralNote) }
-                if create, let made = try await Topology.ensure(queue, groups: [group], on: backend.queue) {
-                    global.output.note("created \(made)")
-                }
-                let name = consumer ?? "mq-\(ProcessInfo.processInfo.processIdentifier)"
-                let member = try await backend.queue.consume(queue, group: group, consumer: name)
-                let session = ConsumeSession(
-                    member: member,
-                    output: global.output,
-                    limit: count ?? (ack ? .max : ConsumeSession.maxHeld),
-                    wait: follow ? nil : wait,
-                    acknowledges: ack
-                )
-                do {
-                    let lost = try await session.run()
-                    await member.close()
-                    if lost > 0 { throw end(.partly) }
-                } catch {
-                    await member.close()
-                    throw error
-                }
+            try await ClosedOutputWatch.cancelling { try await consume() }
+        }
+    }
+
+    private func consume() async throws {
+        try await global.withQueue(creates: create) { backend in
+            if backend.isEphemeral { global.output.note(OpenBackend.ephemeralNote) }
+            if create, let made = try await Topology.ensure(queue, groups: [group], on: backend.queue) {
+                global.output.note("created \(made)")
+            }
+            let name = consumer ?? "mq-\(ProcessInfo.processInfo.processIdentifier)"
+            let member = try await backend.queue.consume(queue, group: group, consumer: name)
+            let session = ConsumeSession(
+                member: member,
+                output: global.output,
+                limit: count ?? (ack ? .max : ConsumeSession.maxHeld),
+                wait: follow ? nil : wait,
+                acknowledges: ack
+            )
+            do {
+                let lost = try await session.run()
+                await member.close()
+                if lost > 0 { throw end(.partly) }
+            } catch {
+                await member.close()
+                throw error
             }
         }
     }

@@ -5,7 +5,7 @@ import Messaging
 struct DLQSelection: ParsableArguments {
     @OptionGroup var which: DLQFilterOptions
 
-    @Argument(help: "The queue.")
+    @Argument(help: "The queue.", completion: .queues)
     var queue: String
 
     @Argument(help: ArgumentHelp("Ids of dead letters.", valueName: "id"))

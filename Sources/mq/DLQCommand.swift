@@ -13,6 +13,8 @@ struct DLQCommand: AsyncParsableCommand {
               mq dlq list orders
               mq dlq redrive orders --group billing --error timeout --rate 50
               mq dlq discard orders --all --dry-run
+
+            'mq help dlq list' and so on say more about each.
             """,
         subcommands: [DLQListCommand.self, DLQShowCommand.self, DLQRedriveCommand.self, DLQDiscardCommand.self]
     )

@@ -15,7 +15,8 @@ struct DLQDiscardCommand: GlobalCommand {
               mq dlq discard orders --reason undecodable --dry-run
               mq dlq discard orders --all --yes
 
-            Exit codes: 0 all removed, 3 some, 4 nothing matches, 5 needs --yes.
+            EXIT CODES:
+              0 all removed, 3 some, 4 nothing matches, 5 needs --yes, 6 broker unreachable, 64 bad usage.
             """
     )
 

@@ -7,17 +7,23 @@ struct DLQListCommand: GlobalCommand {
         commandName: "list",
         abstract: "List dead letters, oldest first.",
         discussion: """
+            One row per dead letter: its id, for the other dlq commands, the message's id, the group that gave it up, and \
+            why. --json has the history of its attempts too.
+
             EXAMPLES:
               mq dlq list orders
               mq dlq list orders --group billing --reason attempts-exhausted --limit 100
               mq dlq list orders --error timeout --all --json
+
+            EXIT CODES:
+              0 done, also when nothing matches, 4 there is no such queue, 6 broker unreachable, 64 bad usage.
             """
     )
 
     @OptionGroup var global: GlobalOptions
     @OptionGroup var which: DLQFilterOptions
 
-    @Argument(help: "The queue.")
+    @Argument(help: "The queue.", completion: .queues)
     var queue: String
 
     @Option(help: ArgumentHelp("The most to list.", valueName: "number"))

@@ -15,7 +15,8 @@ struct DLQRedriveCommand: GlobalCommand {
               mq dlq redrive orders --group billing --error timeout --dry-run
               mq dlq redrive orders --all --rate 50 --yes
 
-            Exit codes: 0 all sent, 3 some, 4 nothing matches, 5 needs --yes.
+            EXIT CODES:
+              0 all sent, 3 some, 4 nothing matches, 5 needs --yes, 6 broker unreachable, 64 bad usage.
             """
     )
 

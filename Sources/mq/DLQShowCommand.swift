@@ -12,12 +12,15 @@ struct DLQShowCommand: GlobalCommand {
             EXAMPLES:
               mq dlq show orders 1718000000000-0
               mq dlq show orders 0190a1b2-0000-7000-8000-000000000001 --json
+
+            EXIT CODES:
+              0 done, 4 there is no such queue or dead letter, 6 broker unreachable, 64 bad usage.
             """
     )
 
     @OptionGroup var global: GlobalOptions
 
-    @Argument(help: "The queue.")
+    @Argument(help: "The queue.", completion: .queues)
     var queue: String
 
     @Argument(help: "The id of the dead letter or of the message.")

@@ -16,7 +16,8 @@ struct DoctorCommand: GlobalCommand {
               mq doctor --backend redis://10.0.0.7:6379 --round-trip
               mq doctor --json
 
-            Exit codes: 0 nothing failed, 1 a check failed, 6 the broker is unreachable.
+            EXIT CODES:
+              0 nothing failed, 1 a check failed, 6 broker unreachable, 64 bad usage.
             """
     )
 
@@ -27,7 +28,7 @@ struct DoctorCommand: GlobalCommand {
 
     func run() async throws {
         try await Interrupt.cancelling {
-            let report = try await global.withQueue(level: .error) { backend in
+            let report = try await global.withQueue(creates: roundTrip, level: .error) { backend in
                 await Doctor(backend: backend, sendsMessage: roundTrip).examine()
             }
             let output = global.output

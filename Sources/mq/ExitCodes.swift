@@ -19,7 +19,8 @@ enum ExitStatus: Int32, Sendable {
 
     /// For the discussion of the root command.
     static let help = """
-        Exit codes: 0 done, 1 failed, 3 partly done, 4 not found, 5 needs --yes, 6 broker unreachable, \
-        7 verification mismatch, 64 bad usage.
+        EXIT CODES:
+          0 done, 1 failed, 3 partly done, 4 not found, 5 needs --yes, 6 broker unreachable, 7 verification mismatch, \
+        64 bad usage.
         """
 }

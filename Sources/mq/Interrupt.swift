@@ -1,5 +1,3 @@
-import Dispatch
-
 #if canImport(Darwin)
 import Darwin
 #elseif canImport(Glibc)
@@ -11,26 +9,25 @@ import Musl
 /// Ctrl-C and SIGTERM: the first one cancels the work so that it can end cleanly, the second one ends the process.
 enum Interrupt {
     /// Runs work that is cancelled by the first signal.
+    ///
+    /// - Parameters:
+    ///   - restore: Called before the second signal ends the process, to leave the terminal as it was.
+    ///   - body: The work.
+    /// - Returns: The result of the work.
+    /// - Throws: What the work throws.
     static func cancelling<Result: Sendable>(
+        restoring restore: @escaping @Sendable () -> Void = {},
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
         let task = Task { try await body() }
-        let queue = DispatchQueue(label: "mq.signals")
-        let sources = [SIGINT, SIGTERM].map { number in
-            // A dispatch source only hears of signals that would not end the process.
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-            source.setEventHandler {
-                if task.isCancelled { POSIX.die(by: number) }
-                task.cancel()
+        let watch = SignalWatch([SIGINT, SIGTERM]) { number in
+            if task.isCancelled {
+                restore()
+                POSIX.die(by: number)
             }
-            source.resume()
-            return source
+            task.cancel()
         }
-        defer {
-            for source in sources { source.cancel() }
-            for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
-        }
+        defer { watch.cancel() }
         return try await task.value
     }
 

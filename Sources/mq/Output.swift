@@ -1,3 +1,4 @@
+import Logging
 import Messaging
 
 #if canImport(FoundationEssentials)
@@ -13,7 +14,12 @@ struct Output: Sendable {
     var isJSON: Bool
     var isQuiet: Bool
     /// Writes bytes to stdout (1) or stderr (2); tests look at them instead.
-    var write: @Sendable (_ bytes: [UInt8], _ descriptor: Int32) throws -> Void = { try POSIX.write($0, to: $1) }
+    var write: @Sendable (_ bytes: [UInt8], _ descriptor: Int32) throws -> Void = { bytes, descriptor in
+        guard descriptor == POSIX.standardError else { return try POSIX.write(bytes, to: descriptor) }
+        Diagnostics.write(bytes)
+    }
+    /// How notes and errors are written.
+    var diagnostics: LogFormat = .text
 
     /// The version of the JSON documents.
     static let schemaVersion = 1
@@ -39,22 +45,29 @@ struct Output: Sendable {
 
     /// Tells something on stderr, unless `--quiet` was given.
     func note(_ text: String) {
-        if !isQuiet { error(text) }
+        if !isQuiet { tell(CLIErrors.line(text), .notice) }
     }
 
     /// Tells something on stderr that `--quiet` must not hide.
-    func error(_ text: String) { errorLine(CLIErrors.line(text)) }
+    func error(_ text: String) { tell(CLIErrors.line(text), .error) }
 
-    /// Writes a line that is already as it should be to stderr.
-    func errorLine(_ line: String) { prompt(line + "\n") }
+    /// Writes lines that are already as they should be to stderr.
+    func errorLine(_ lines: String) { tell(lines, .error) }
 
-    /// Writes text to stderr as it is, for questions and progress.
-    func prompt(_ text: String) { try? write(Array(text.utf8), POSIX.standardError) }
+    private func tell(_ lines: String, _ level: Logger.Level) {
+        try? write(Diagnostics.bytes(lines, level: level, format: diagnostics), POSIX.standardError)
+    }
+
+    /// Writes text to stderr as it is, for questions and progress; as records where every line must be one.
+    func prompt(_ text: String) {
+        if diagnostics == .json { return tell(text, .notice) }
+        try? write(Array(text.utf8), POSIX.standardError)
+    }
 
     /// Shows how far long work is; only to a person.
     func progress(_ text: String?) {
         // A terminal without colours may not know how to clear a line either.
-        guard notes.isTerminal, notes.hasColor, !isQuiet else { return }
+        guard notes.isTerminal, notes.hasColor, !isQuiet, diagnostics == .text else { return }
         prompt("\r\u{1B}[K" + (text ?? ""))
     }
 }

@@ -27,6 +27,13 @@ enum POSIX {
         return Int(size.ws_col)
     }
 
+    /// The height of a terminal in rows.
+    static func rows(_ descriptor: Int32) -> Int? {
+        var size = winsize()
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0 else { return nil }
+        return Int(size.ws_row)
+    }
+
     /// Writes all bytes.
     static func write(_ bytes: [UInt8], to descriptor: Int32) throws {
         try bytes.withUnsafeBytes { buffer in
@@ -85,6 +92,21 @@ enum POSIX {
             }
             if problem == 0 { return bytes }
             if problem != EINTR, problem != EAGAIN { throw readError(problem) }
+        }
+    }
+
+    /// Waits until nobody can read what is written to a pipe, socket or terminal; for ever with a file.
+    ///
+    /// - Returns: Whether that came to pass; not when woken up.
+    static func waitUntilClosed(_ descriptor: Int32, wakeUp: Int32) -> Bool {
+        while true {
+            var ready = [
+                pollfd(fd: descriptor, events: 0, revents: 0), pollfd(fd: wakeUp, events: Int16(POLLIN), revents: 0),
+            ]
+            let count = poll(&ready, 2, -1)
+            if count < 0, errno != EINTR { return false }
+            if count <= 0 { continue }
+            return ready[1].revents == 0
         }
     }
 

@@ -21,20 +21,24 @@ struct PublishCommand: GlobalCommand {
               mq publish reminders 'call back' --delay 15m
               tail -f events.log | mq publish events - --create --backend redis
 
-            Exit codes: 0 all confirmed, 3 some, 1 none. A message that is 'indeterminate' may or may not have arrived; \
-            publish it again with the same --id.
+            EXIT CODES:
+              0 all confirmed, 1 none, 3 some, 4 there is no such queue, 6 broker unreachable, 64 bad usage. A message \
+            that is 'indeterminate' may or may not have arrived; publish it again with the same --id.
             """
     )
 
     @OptionGroup var global: GlobalOptions
 
-    @Argument(help: "The queue.")
+    @Argument(help: "The queue.", completion: .queues)
     var queue: String
 
     @Argument(help: ArgumentHelp("The bodies, one message each; '-' reads lines from stdin.", valueName: "body"))
     var bodies: [String] = []
 
-    @Option(help: ArgumentHelp("Publish the content of a file as one message.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Publish the content of a file as one message.", valueName: "file"),
+        completion: .file()
+    )
     var file: String?
 
     @Flag(help: "Publish each line of stdin as one message.")
@@ -98,7 +102,7 @@ struct PublishCommand: GlobalCommand {
     func run() async throws {
         let bodies = try readBodies()
         try await Interrupt.cancelling {
-            try await global.withQueue { backend in
+            try await global.withQueue(creates: create) { backend in
                 if backend.isEphemeral { global.output.note(OpenBackend.ephemeralNote) }
                 if create, let made = try await Topology.ensure(queue, groups: groups, on: backend.queue) {
                     global.output.note("created \(made)")

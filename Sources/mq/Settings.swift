@@ -13,26 +13,45 @@ struct Settings: Sendable {
     }
 
     /// The keys of the configuration file, each with the variable that comes before it.
-    static let keys = ["backend": "MQ_BACKEND", "redis_url": "MQ_REDIS_URL"]
+    static let keys = ["backend": "MQ_BACKEND", "redis_url": "MQ_REDIS_URL", "sqlite_url": "MQ_SQLITE_URL"]
 
-    private let environment: [String: String]
+    /// The names of the configuration file in the working directory, the first one that is there.
+    static let fileNames = ["mq.yaml", "mq.yml", "mq.json"]
+    private static let maxFileBytes = 1 << 20
+
+    let environment: [String: String]
+    /// The configuration file; `nil` when there is none.
+    let config: ConfigFile?
     private let file: [String: String]
     private let fileName: String
 
     init(environment: [String: String] = [:], file: [String: String] = [:], fileName: String = "mq.json") {
         self.environment = environment
+        self.config = nil
         self.file = file
         self.fileName = fileName
     }
 
-    /// Reads the environment and the configuration file: `path`, else `MQ_CONFIG`, else `./mq.json` if there is one.
+    init(environment: [String: String], config: ConfigFile?) {
+        self.environment = environment
+        self.config = config
+        self.file = config?.values ?? [:]
+        self.fileName = config?.name ?? ""
+    }
+
+    /// Reads the environment and the configuration file: `path`, else `MQ_CONFIG`, else the first of `mq.yaml`,
+    /// `mq.yml` and `mq.json` that is in the working directory.
+    ///
+    /// - Throws: `ConfigError` with all that is wrong with the file, `CLIError` when it cannot be read.
     static func load(path: String?, environment: [String: String]) throws -> Settings {
-        let named = path ?? environment["MQ_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
-        let name = named ?? "mq.json"
-        guard named != nil || FileManager.default.fileExists(atPath: name) else {
-            return Settings(environment: environment)
-        }
-        return Settings(environment: environment, file: try read(name), fileName: name)
+        guard let name = configPath(path, environment) else { return Settings(environment: environment, config: nil) }
+        return Settings(environment: environment, config: try read(name, environment))
+    }
+
+    /// The path of the configuration file; `nil` when none is named and none is there.
+    static func configPath(_ path: String?, _ environment: [String: String]) -> String? {
+        path ?? environment["MQ_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
+            ?? fileNames.first { FileManager.default.fileExists(atPath: $0) }
     }
 
     /// The value of a key: the environment first, then the file.
@@ -45,29 +64,21 @@ struct Settings: Sendable {
         return file[key].map { Value(text: $0, source: fileName) }
     }
 
-    private static func read(_ name: String) throws -> [String: String] {
+    /// Reads a configuration file.
+    static func read(_ name: String, _ environment: [String: String]) throws -> ConfigFile {
         let data: Data
         do {
             data = try Data(contentsOf: URL(filePath: name))
         } catch {
             throw CLIError(.failed, "cannot read the configuration file '\(name)'", do: "check --config and MQ_CONFIG")
         }
-        // The decoder's own words could repeat what is in the file, which may be a password.
-        guard let values = try? JSONDecoder().decode([String: String].self, from: data) else {
+        guard data.count <= maxFileBytes, let text = String(data: data, encoding: .utf8) else {
             throw CLIError(
                 .usage,
-                "the configuration file '\(name)' is not a JSON object of strings",
-                do: "write {\"backend\": \"redis\", \"redis_url\": \"redis://127.0.0.1:6379\"}"
+                "the configuration file '\(name)' is not UTF-8 text of at most \(maxFileBytes >> 20) MiB",
+                do: "write YAML or JSON"
             )
         }
-        let known = keys.keys.sorted().joined(separator: ", ")
-        if let unknown = values.keys.sorted().first(where: { keys[$0] == nil }) {
-            throw CLIError(
-                .usage,
-                "the configuration file '\(name)' has the unknown key '\(Format.shortened(unknown, to: 40))'",
-                do: "it can have: \(known)"
-            )
-        }
-        return values
+        return try ConfigReader.read(text, name: name, environment: environment)
     }
 }

@@ -57,17 +57,6 @@ import Testing
         }
     }
 
-    @Test func insertingAgainGivesTheFirstAnswer() async throws {
-        let store = MemoryDeduplicationStore()
-        let text = "the very same words again"
-        #expect(try await store.insert(fingerprint("2", text)).isEmpty)
-        #expect(try await store.insert(fingerprint("1", text)).map(\.id) == ["2"])
-        #expect(try await store.insert(fingerprint("3", text)).map(\.id) == ["2", "1"])
-        #expect(try await store.insert(fingerprint("2", text)).isEmpty)
-        #expect(try await store.insert(fingerprint("1", text)).map(\.id) == ["2"])
-        #expect(await store.count() == 3)
-    }
-
     @Test func aFullStoreRefusesOnlyNewFingerprints() async throws {
         let store = MemoryDeduplicationStore(capacity: 1)
         _ = try await store.insert(fingerprint("1", "a"))
@@ -76,13 +65,61 @@ import Testing
     }
 
     @Test func theEarliestIsTheOriginal() {
-        let text = "the very same words again"
-        let all = [("3", 30.0), ("1", 10), ("2", 20), ("4", 40)].map { fingerprint($0.0, text, at: $0.1) }
-        let verdict = Deduplicator.judge(all[0], against: [all[3], all[2], all[1]])
+        let text = "the very same words again and again and again, by everybody in town"
+        let all = [("3", 30.0, text), ("1", 10, text), ("2", 20, text), ("4", 40, text + " today"), ("5", 50, "else")]
+            .map { fingerprint($0.0, $0.2, at: $0.1) }
+        let verdict = Deduplicator.judge(all[0], against: [all[4], all[3], all[2], all[1]])
+        #expect(verdict.text == all[0].exact)
         #expect(verdict.duplicateOf == "1")
-        #expect(verdict.supersedes == ["4"])
+        #expect(verdict.duplicateOfOrder == all[1].order)
+        #expect(verdict.supersedes == [all[3].exact])
         #expect(verdict.similarity == 1)
-        #expect(Deduplicator.judge(all[1], against: []) == Verdict(order: all[1].order))
+        // A later statement of the same text needs no mention: the text has the same original.
+        #expect(Deduplicator.judge(all[1], against: [all[0]]).supersedes == [])
+        #expect(Deduplicator.judge(all[1], against: []) == Verdict(order: all[1].order, text: all[1].exact))
+    }
+
+    @Test func marksNameTheEarliestOriginalOfEachTextOnce() {
+        let statement = analysed("5", "a")
+        func marks(_ verdict: Verdict) -> [OriginalMark] {
+            JudgedStatement(analysed: statement, verdict: verdict).marks
+        }
+        func mark(_ text: String, _ order: String, _ id: String) -> OriginalMark {
+            OriginalMark(text: text, order: order, id: id)
+        }
+        #expect(marks(Verdict(order: "5", text: "t")) == [mark("t", "5", "5")])
+        #expect(marks(Verdict(order: "5")) == [mark("5", "5", "5")])
+        #expect(
+            marks(Verdict(order: "5", text: "t", original: ("3", "3"), supersedes: ["v", "u", "t", "v"]))
+                == [mark("t", "3", "3"), mark("u", "5", "5"), mark("v", "5", "5")]
+        )
+        #expect(marks(Verdict(order: "5", text: "t", original: ("7", "7"))) == [mark("t", "5", "5")])
+    }
+
+    @Test func textsWithOtherFiguresShareNoBucket() {
+        let texts = (0..<50).map { "Report \($0) of the day on the weather in the north, the south and the east" }
+        let all = texts.enumerated().map { fingerprint("\($0)", $1) }
+        #expect(all.allSatisfy { $0.buckets.count == 13 })
+        #expect(Set(all.flatMap(\.buckets)).count == 50 * 13)
+        #expect(fingerprint("1", "Thank you").buckets.isEmpty)
+    }
+
+    @Test func fingerprintsSurvivePacking() {
+        for text in ["a longer text to be remembered", "short", "中国人民银行宣布下调存款准备金率以支持经济增长"] {
+            let original = fingerprint("1", text)
+            func unpack(_ bytes: [UInt8]) -> Fingerprint? {
+                Fingerprint(
+                    id: "1",
+                    order: original.order,
+                    packedSignature: bytes,
+                    exact: original.exact,
+                    figures: original.figures
+                )
+            }
+            #expect(unpack(original.packedSignature) == original)
+            #expect(unpack([1]) == nil)
+            #expect(unpack(original.packedSignature + [1, 2, 3, 4]) == nil)
+        }
     }
 
     /// Statements in groups of which some are similar, some the same, some of the same time or of none.
@@ -143,7 +180,7 @@ import Testing
             let found = try await content(store)
             #expect(found == expected ?? found)
             expected = found
-            #expect(await deduplication.count() == collection.count)
+            #expect(await deduplication.count() == Set(Self.fingerprints.values.map(\.exact)).count)
         }
         let counts = try #require(expected?.counts)
         #expect(counts.unique + counts.duplicates == collection.count)

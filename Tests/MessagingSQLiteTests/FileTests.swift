@@ -19,6 +19,7 @@ struct FileTests {
         await first.close()
         let left = try FileManager.default.contentsOfDirectory(atPath: SQLiteFile.folder(of: file.path))
         #expect(left.sorted() == ["lock", "turnstile"])
+        #expect(!FileManager.default.fileExists(atPath: file.path + "-wal"), "the log is written back at the end")
         let second = file.makeQueue()
         let consumer = try await second.consume("orders", group: "billing", consumer: "c", options: ConsumerOptions())
         let delivery = try #require(try await consumer.receive(max: 10, wait: .zero).first)
@@ -27,6 +28,17 @@ struct FileTests {
         try await consumer.acknowledge(delivery)
         #expect(try await second.statistics(of: "orders").stored == .exact(0))
         await second.close()
+    }
+
+    @Test("a file that is not there is created only when that is wanted")
+    func missingFile() async throws {
+        let file = try TemporaryFile()
+        let queue = file.makeQueue { $0.createsFile = false }
+        #expect(try await queue.capabilities().durability != .memory)
+        let error = await #expect(throws: QueueError.self) { try await queue.queues() }
+        #expect(error?.code == .notFound)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: file.folder.path).isEmpty)
+        await queue.close()
     }
 
     @Test func missingFolder() async throws {

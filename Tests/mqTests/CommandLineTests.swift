@@ -27,7 +27,7 @@ struct CommandLineTests {
         #expect(try await MQBinary.run("--version").output == "0.1.0\n")
         let help = try await MQBinary.run()
         #expect(help.status == .exited(0))
-        #expect(help.output.contains("Exit codes: 0 done"))
+        #expect(help.output.contains("EXIT CODES:"))
     }
 
     @Test(
@@ -47,10 +47,15 @@ struct CommandLineTests {
             (["dlq", "redrive", "orders"], "give ids of dead letters, a filter or --all"),
             (["dlq", "discard", "orders", "1-0", "--all"], "either ids, or a filter or --all"),
             (["status", "--log-level", "loud"], "a level is one of"),
+            (["status", "--log-format", "xml"], "'xml' is invalid for '--log-format"),
+            (["status", "--every", "5s"], "--every and --count need --watch"),
+            (["status", "--watch", "--every", "1ms"], "--every must be at least 100ms"),
+            (["status", "--watch", "--count", "0"], "--count must be at least 1"),
+            (["pipeline", "run", "--input", "ftp://h/x"], "cannot be used"),
             (["status", "--backend", "amqq://h"], "unknown scheme 'amqq://'"),
             (["status", "--backend", "postgres"], "unknown backend 'postgres'"),
             (["status", "--backend", "kafka"], "not part of this build yet"),
-            (["status", "--backend", "sqlite:///tmp/x"], "not part of this build yet"),
+            (["status", "--backend", "sqlite:///tmp/x?what=1"], "the SQLite URL cannot be used"),
         ]
     )
     func usage(arguments: [String], message: String) async throws {
@@ -179,6 +184,44 @@ struct CommandLineTests {
         #expect(status == .exited(0))
     }
 
+    #if SQLite
+    @Test("keeps queues in a file when nothing else was chosen, and makes the file only to publish")
+    func defaultBackend() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "mq-default-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let environment = ["MQ_BACKEND": "", "MQ_SQLITE_URL": "sqlite://\(folder)/mq.sqlite"]
+        let none = try await MQBinary.run("status", environment: environment)
+        #expect(none.status == .exited(4))
+        #expect(none.error.contains("there is no file '\(folder)/mq.sqlite'"))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+        let published = try await MQBinary.run(
+            "publish",
+            "orders",
+            "one",
+            "two",
+            "--create",
+            "--group",
+            "billing",
+            environment: environment
+        )
+        #expect(published.status == .exited(0))
+        let consumed = try await MQBinary.run(
+            "consume",
+            "orders",
+            "--group",
+            "billing",
+            "--count",
+            "1",
+            environment: environment
+        )
+        #expect(consumed.output == "one\n")
+        let status = try await MQBinary.run("status", "orders", "--json", environment: environment)
+        #expect(status.output.contains("\"backend\":\"sqlite:\(folder)/mq.sqlite\""), "\(status.output)")
+        #expect(status.output.contains("\"ready\":1"), "\(status.output)")
+    }
+    #endif
+
     @Test("says that there are no queues")
     func noQueues() async throws {
         let text = try await MQBinary.run("status")
@@ -209,8 +252,8 @@ struct CommandLineTests {
         #expect(!result.output.contains("hunter2"))
         let document = try JSONDecoder().decode(Document.self, from: Data(result.output.utf8))
         #expect(document.schema_version == 1)
-        #expect(document.backends.map(\.name) == ["memory", "redis", "sqlite", "rabbitmq", "kafka"])
-        #expect(document.backends.map(\.reachable) == [true, false, false, false, false])
+        #expect(document.backends.map(\.name) == ["memory", "sqlite", "redis", "rabbitmq", "kafka"])
+        #expect(document.backends.map(\.reachable) == [true, true, false, false, false])
         #expect(document.backends.first?.in_this_build == true)
     }
 

@@ -13,7 +13,7 @@ enum MQBinary {
 
     struct NotFound: Error {}
 
-    /// Runs `mq` with an environment of its own.
+    /// Runs `mq` with an environment of its own, on the memory backend unless it says otherwise.
     static func run(
         _ arguments: String...,
         environment: [String: String] = [:],
@@ -28,7 +28,7 @@ enum MQBinary {
         environment: [String: String] = [:],
         input: String = ""
     ) async throws -> Result {
-        var variables: [Environment.Key: String] = ["PATH": try folder()]
+        var variables: [Environment.Key: String] = ["PATH": try folder(), "MQ_BACKEND": "memory"]
         for (name, value) in environment { variables[Environment.Key(stringLiteral: name)] = value }
         let result = try await Subprocess.run(
             .name("mq"),
@@ -52,7 +52,7 @@ enum MQBinary {
         let result = try await Subprocess.run(
             .name("mq"),
             arguments: Arguments(arguments),
-            environment: .custom(["PATH": try folder()]),
+            environment: .custom(["PATH": try folder(), "MQ_BACKEND": "memory"]),
             input: .none,
             output: .discarded,
             error: .sequence
@@ -67,7 +67,7 @@ enum MQBinary {
     }
 
     /// The folder of `mq`: beside the test bundle, whichever program runs it.
-    private static func folder() throws -> String {
+    static func folder() throws -> String {
         let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         for path in [program].compactMap(\.self) + CommandLine.arguments where path.contains("/") {
             var folder = URL(filePath: path).deletingLastPathComponent()

@@ -148,10 +148,11 @@ struct SessionTests {
         return (queue, member)
     }
 
-    private func change(_ arguments: [String], _ recorder: Recorder) throws -> DLQChange {
-        DLQChange(
+    private func change(_ arguments: [String], _ recorder: Recorder) async throws -> DLQChange {
+        let command = try await MQ.asyncParseAsRoot(["dlq", "redrive"] + arguments) as? DLQRedriveCommand
+        return DLQChange(
             words: .init(verb: "redrive", past: "redriven"),
-            selection: try DLQSelection.parse(arguments),
+            selection: try #require(command).selection,
             output: recorder.output(isJSON: true),
             rate: nil
         ) { queue, ids, name in

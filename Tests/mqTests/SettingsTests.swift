@@ -50,9 +50,9 @@ struct SettingsTests {
     )
     func brokenFile(content: String) throws {
         let file = try TemporaryFile(content)
-        let error = #expect(throws: CLIError.self) { try Settings.load(path: file.path, environment: [:]) }
-        #expect(error?.status == .usage)
-        #expect(error?.description.contains("hunter2") == false)
+        let error = #expect(throws: ConfigError.self) { try Settings.load(path: file.path, environment: [:]) }
+        #expect(error?.problems.count == 1)
+        #expect(error?.lines.joined().contains("hunter2") == false)
     }
 
     @Test(

@@ -108,6 +108,9 @@ public struct QueueStatistics: Sendable, Hashable {
     public var scheduled: Figure
     /// Messages that the queue still stores for its groups or for replay.
     public var stored: Figure
+    /// Messages that have become available so far, those that are finished included: a counter that only grows, for
+    /// rates.
+    public var arrived: Figure
 
     /// Creates figures; for backends.
     ///
@@ -116,11 +119,19 @@ public struct QueueStatistics: Sendable, Hashable {
     ///   - groups: One entry per group.
     ///   - scheduled: Published messages whose time has not come.
     ///   - stored: Messages that the queue still stores.
-    public init(queue: String, groups: [GroupStatistics], scheduled: Figure, stored: Figure) {
+    ///   - arrived: Messages that have become available so far.
+    public init(
+        queue: String,
+        groups: [GroupStatistics],
+        scheduled: Figure,
+        stored: Figure,
+        arrived: Figure = .unavailable("this backend does not count what has arrived")
+    ) {
         self.queue = queue
         self.groups = groups
         self.scheduled = scheduled
         self.stored = stored
+        self.arrived = arrived
     }
 
     /// The figures of one group.

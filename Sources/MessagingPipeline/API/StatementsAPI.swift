@@ -1,13 +1,14 @@
-import Foundation
 import Hummingbird
 import Logging
 import Messaging
+import NIOCore
 
 /// Serves the statements over HTTP.
 ///
-/// `GET /statements` lists unique statements, newest first (`limit`, `cursor`, `since`, `topic`, `q`, `duplicates`);
-/// `GET /statements/{id}` shows one; `GET /stats` counts; `GET /live` answers while the process runs, and
-/// `GET /health` tells whether the pipeline is connected and has polled recently.
+/// `GET /statements` lists unique statements, newest first; `GET /statements/{id}` shows one; `GET /statements/stream` is
+/// a live stream of Server-Sent Events; `GET /stats` counts; `GET /live` answers while the process runs, and
+/// `GET /health` tells whether the pipeline is connected and has polled recently; `GET /metrics` is for Prometheus.
+/// `GET /openapi.json` describes all of it exactly.
 public struct StatementsAPI: Sendable {
     /// Whether the pipeline is well, and what is wrong if it is not.
     public struct Health: Sendable, Hashable, Codable {
@@ -17,23 +18,55 @@ public struct StatementsAPI: Sendable {
         public var problems: [String]
     }
 
-    private let store: any StatementStore
-    private let health: @Sendable () async -> Health
-    private let logger: Logger
+    private let responder: APIResponder
 
     /// Creates the service.
     ///
     /// - Parameters:
-    ///   - store: The statements.
+    ///   - store: The statements; a ``NotifyingStatementStore``, which the pipeline applies to as well, brings what this
+    ///     process applies into the stream at once, and not within a second.
     ///   - logger: Where failures are reported.
+    ///   - metrics: What `/metrics` shows, together with the service's own metrics; hand in what
+    ///     `MetricsSystem.bootstrap(_:)` got.
+    ///   - queueFigures: Asks for the figures of the queues, which `/metrics` shows; asked at most every five seconds.
+    ///   - streamLimit: The most streams at the same time; 100 by default.
+    ///   - clock: The time for pauses and measurements.
     ///   - health: Tells whether the pipeline is well.
-    public init(store: any StatementStore, logger: Logger, health: @escaping @Sendable () async -> Health) {
-        self.store = store
-        self.logger = logger
-        self.health = health
+    public init(
+        store: any StatementStore,
+        logger: Logger,
+        metrics: PrometheusMetrics = PrometheusMetrics(),
+        queueFigures: (@Sendable () async -> [QueueStatistics])? = nil,
+        streamLimit: Int = 100,
+        clock: QueueClock = .system,
+        health: @escaping @Sendable () async -> Health
+    ) {
+        let instruments = HTTPInstruments(metrics)
+        responder = APIResponder(
+            store: store,
+            health: health,
+            feed: StatementFeed(
+                store: store,
+                streamLimit: max(0, streamLimit),
+                clock: clock,
+                logger: logger,
+                onCount: { instruments.streams($0) }
+            ),
+            metrics: metrics,
+            instruments: instruments,
+            figures: queueFigures.map { QueueFigures(clock: clock, ask: $0) },
+            clock: clock,
+            logger: logger
+        )
     }
 
+    /// How many streams are open.
+    var openStreams: Int { responder.feed.streams }
+
     /// Creates an HTTP server for the routes.
+    ///
+    /// It takes at most 1024 connections; further clients wait. A connection on which nothing happens for a minute, or
+    /// whose client does not read what it asked for within 30 seconds, is closed.
     ///
     /// - Parameters:
     ///   - host: The address to listen on.
@@ -46,106 +79,26 @@ public struct StatementsAPI: Sendable {
         onListening: @escaping @Sendable (Int) -> Void = { _ in }
     ) -> some ApplicationProtocol {
         Application(
-            router: router(),
-            configuration: .init(address: .hostname(host, port: port), serverName: "mq"),
+            responder: responder,
+            server: .http1(
+                configuration: .init(
+                    additionalChannelHandlers: [ConnectionGuard(limit: .seconds(30))],
+                    idleTimeout: .seconds(60),
+                    httpDecoderConfiguration: .init(
+                        // More than the service takes, so that it can say so.
+                        maxHeaderFieldSize: 80 * 1024,
+                        maxHeaderListSize: 80 * 1024,
+                        maxHeaderFieldCount: 100
+                    )
+                )
+            ),
+            configuration: .init(
+                address: .hostname(host, port: port),
+                serverName: "mq",
+                availableConnectionsDelegate: .maximum(1024, logger: responder.logger)
+            ),
             onServerRunning: { channel in onListening(channel.localAddress?.port ?? port) },
-            logger: logger
+            logger: responder.logger
         )
-    }
-
-    /// The routes.
-    func router() -> Router<BasicRequestContext> {
-        let router = Router()
-        router.get("/statements") { request, _ in try await list(request) }
-        router.get("/statements/:id") { _, context in
-            let id = try context.parameters.require("id")
-            let decoded = id.removingPercentEncoding ?? id
-            guard let found = try await store.statement(id: decoded) else {
-                return try Self.failure(.notFound, "there is no statement with the id '\(decoded.prefix(200))'")
-            }
-            return try Self.json(found)
-        }
-        router.get("/stats") { _, _ in try Self.json(try await store.counts()) }
-        router.get("/live") { _, _ in try Self.json(Health(status: "ok", problems: [])) }
-        router.get("/health") { _, _ in
-            let health = await health()
-            return try Self.json(health, health.problems.isEmpty ? .ok : .serviceUnavailable)
-        }
-        return router
-    }
-
-    private func list(_ request: Request) async throws -> Response {
-        let parameters = request.uri.queryParameters
-        func text(_ name: String) -> String? { parameters[name[...]].map(String.init) }
-        var limit = 50
-        if let wanted = text("limit") {
-            guard let number = Int(wanted) else { return try Self.failure(.badRequest, "'limit' must be a number") }
-            limit = number
-        }
-        var since: Date?
-        if let wanted = text("since") {
-            guard let date = StatementDate.parse(wanted) else {
-                return try Self.failure(.badRequest, "'since' must be a date such as 2026-01-31T00:00:00Z")
-            }
-            since = date
-        }
-        let query: StatementQuery
-        do {
-            query = try StatementQuery(
-                limit: limit,
-                cursor: text("cursor"),
-                since: since,
-                topic: text("topic"),
-                text: text("q") ?? text("text"),
-                includesDuplicates: ["1", "true"].contains(text("duplicates") ?? "")
-            )
-        } catch .limitOutOfRange {
-            return try Self.failure(.badRequest, "'limit' must be from 1 to 200")
-        } catch .invalidCursor {
-            return try Self.failure(.badRequest, "'cursor' must be the 'next_cursor' of an earlier answer")
-        } catch .textTooLong {
-            return try Self.failure(.badRequest, "'q' must have at most \(StatementQuery.textLimit) bytes")
-        }
-        return try Self.json(try await store.list(query))
-    }
-
-    private struct Failure: Encodable {
-        let error: String
-    }
-
-    private static func failure(_ status: HTTPResponse.Status, _ message: String) throws -> Response {
-        try json(Failure(error: message), status)
-    }
-
-    private static func json(_ value: some Encodable, _ status: HTTPResponse.Status = .ok) throws -> Response {
-        Response(
-            status: status,
-            headers: [.contentType: "application/json; charset=utf-8"],
-            body: .init(byteBuffer: ByteBuffer(bytes: try PipelineJSON.encode(value)))
-        )
-    }
-}
-
-extension Pipeline {
-    /// Tells whether the workers of this process are connected and have asked for work recently.
-    ///
-    /// - Parameter limit: The longest time since a worker's last answer from its broker.
-    /// - Returns: The health.
-    public func health(within limit: Duration = .seconds(45)) -> StatementsAPI.Health {
-        var problems: [String] = []
-        for (layer, statuses) in status.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-            for (index, status) in statuses.enumerated() {
-                let name = "worker \(index + 1) of layer '\(layer.rawValue)'"
-                if let problem = status.problem {
-                    problems.append("\(name) cannot reach its broker: \(problem)")
-                } else if let age = status.sinceLastPoll, age > limit, status.inFlight < concurrency {
-                    // One whose slots are all taken has no reason to ask for more.
-                    problems.append("\(name) has not polled for \(Int(age.inSeconds)) s")
-                } else if status.sinceLastPoll == nil {
-                    problems.append("\(name) has not polled yet")
-                }
-            }
-        }
-        return StatementsAPI.Health(status: problems.isEmpty ? "ok" : "unhealthy", problems: problems)
     }
 }

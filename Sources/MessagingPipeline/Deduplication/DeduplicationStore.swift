@@ -1,18 +1,27 @@
-/// Remembers fingerprints and answers, in one atomic step, which ones inserted before share a bucket.
+/// Remembers texts and answers, in one atomic step, which ones inserted before say the same.
+///
+/// Statements with the same normalised text are one text, and of each text the store remembers only the earliest
+/// statement so far. A copy therefore costs the same whether it is the second or the millionth.
 public protocol DeduplicationStore: Sendable {
-    /// Inserts a fingerprint once.
+    /// Inserts the fingerprint of a statement.
     ///
-    /// Inserting an id again changes nothing and gives the same answer as the first time: only fingerprints inserted
-    /// before the id was. A delivery can therefore be handled again without any harm.
+    /// A statement that is not the earliest one of its text is answered with that one alone: whatever says the same as its
+    /// text has been, or will be, told by the verdict on the earliest. The earliest of its text, be it the first time or
+    /// again, is answered with the earliest statements of other texts that say the same, of which the store may leave out
+    ///
+    /// - an earlier one that is not the earliest of all answered, and
+    /// - a later one whose text has an earlier original already, by an insert before.
+    ///
+    /// Inserting again changes nothing, and may give a later answer. Every statement must have the verdict on at least one
+    /// of its answers applied to the statement store; which one does not matter.
     ///
     /// - Parameter fingerprint: The fingerprint.
-    /// - Returns: The fingerprints that share a bucket with it and were inserted before it, each once, in the order in
-    ///   which they were inserted.
-    /// - Throws: ``StoreError/full(capacity:)`` when there is no room for one more, and whatever keeps the store from
+    /// - Returns: The fingerprints, in any order. Some may share no more than a bucket; ``Deduplicator`` decides.
+    /// - Throws: ``StoreError/full(capacity:)`` when there is no room for one more text, and whatever keeps the store from
     ///   answering.
     func insert(_ fingerprint: Fingerprint) async throws -> [Fingerprint]
 
-    /// The number of fingerprints that were inserted.
+    /// The number of different texts that were inserted.
     ///
     /// - Returns: The number.
     /// - Throws: Whatever keeps the store from answering.

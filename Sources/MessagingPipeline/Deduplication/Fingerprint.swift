@@ -14,10 +14,12 @@ public struct Fingerprint: Sendable, Hashable, Codable {
     public static let threshold = 0.8
     /// Texts of fewer words are duplicates only when their normalised texts are the same.
     static let shortestText = 3
+    /// In so many of the 64 values the signatures of two duplicates may differ.
+    public static let allowedDifferences = MinHash.count - Int((threshold * Double(MinHash.count)).rounded(.up))
     /// The signature is cut into so many bands; two fingerprints with an equal band share a bucket.
     ///
-    /// At the threshold at most 12 of 64 values differ, which leaves 4 of 16 bands equal: no duplicate is ever missed.
-    private static let bandCount = 16
+    /// With one band more than values may differ, at least one is equal: no duplicate is ever missed.
+    private static let bandCount = allowedDifferences + 1
 
     /// The id of the statement.
     public let id: String
@@ -29,8 +31,11 @@ public struct Fingerprint: Sendable, Hashable, Codable {
     public let exact: String
     /// The 64-bit FNV-1a hash of the numbers in the normalised text, sorted, in hexadecimal.
     public let figures: String
-    /// The names under which a store files the fingerprint; duplicates share at least one.
-    public let buckets: [String]
+    /// Under which numbers a store files the text; two different texts that say the same share at least one.
+    ///
+    /// A short text has none, for nothing but the same text says the same. Figures are part of the numbers, so that texts
+    /// that differ in nothing else do not meet.
+    public let buckets: [UInt64]
 
     /// Creates the fingerprint of a statement.
     ///
@@ -61,21 +66,55 @@ public struct Fingerprint: Sendable, Hashable, Codable {
         self.init(statement: analysed.statement, normalizedText: analysed.analysis.normalizedText)
     }
 
+    /// Puts a fingerprint together again from its parts, unless the packed signature is neither empty nor 256 bytes.
+    ///
+    /// - Parameters:
+    ///   - id: The id of the statement.
+    ///   - order: Its ``order``.
+    ///   - packedSignature: Its ``packedSignature``.
+    ///   - exact: Its ``exact``.
+    ///   - figures: Its ``figures``.
+    public init?(id: String, order: String, packedSignature: some Collection<UInt8>, exact: String, figures: String) {
+        var values: [UInt64] = []
+        if !packedSignature.isEmpty {
+            guard packedSignature.count == MinHash.count * 4 else { return nil }
+            values.reserveCapacity(MinHash.count)
+            var value: UInt64 = 0
+            for (index, byte) in packedSignature.enumerated() {
+                value = value << 8 | UInt64(byte)
+                guard index % 4 == 3 else { continue }
+                values.append(value)
+                value = 0
+            }
+        }
+        self.init(id: id, order: order, signature: values, exact: exact, figures: figures)
+    }
+
     private init(id: String, order: String, signature: [UInt64], exact: String, figures: String) {
         self.id = id
         self.order = order
         self.signature = signature
         self.exact = exact
         self.figures = figures
-        let rows = signature.count / Self.bandCount
-        let bands = (0..<(signature.isEmpty ? 0 : Self.bandCount)).map { band in
-            let values = signature[(band * rows)..<((band + 1) * rows)]
-            let hash = StableHash.hash64(
-                values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
-            )
-            return "b\(band)-" + String(hash, radix: 16)
+        buckets = Self.buckets(signature, figures)
+    }
+
+    private static func buckets(_ signature: [UInt64], _ figures: String) -> [UInt64] {
+        if signature.isEmpty { return [] }
+        let start = StableHash.hash64(figures.utf8)
+        return (0..<bandCount).map { band in
+            var hash = StableHash.hash64([UInt8(band)], from: start)
+            for index in (band * signature.count / bandCount)..<((band + 1) * signature.count / bandCount) {
+                let value = signature[index]
+                for shift in stride(from: 0, to: 32, by: 8) {
+                    hash = StableHash.hash64(
+                        CollectionOfOne(UInt8(truncatingIfNeeded: value >> UInt64(shift))),
+                        from: hash
+                    )
+                }
+            }
+            return hash
         }
-        buckets = ["x-" + exact] + bands
     }
 
     private static func figures(_ words: [String]) -> String {
@@ -92,15 +131,41 @@ public struct Fingerprint: Sendable, Hashable, Codable {
         exact == other.exact ? 1 : MinHash.similarity(signature, other.signature)
     }
 
-    /// Tells whether two statements say the same.
+    /// Tells whether two texts say the same.
     ///
     /// The relation is symmetric but not transitive.
     ///
+    /// - Parameter other: The fingerprint of a statement with the other text.
+    /// - Returns: Whether they have the same figures and a similarity of at least ``threshold``.
+    public func saysTheSame(as other: Fingerprint) -> Bool {
+        if exact == other.exact { return true }
+        return figures == other.figures && MinHash.differs(signature, other.signature, atMost: Self.allowedDifferences)
+    }
+
+    /// Tells whether one of two statements is a duplicate of the other.
+    ///
     /// - Parameter other: The other fingerprint.
-    /// - Returns: Whether they are of different statements with the same figures and a similarity of at least
-    ///   ``threshold``.
+    /// - Returns: Whether they are of different statements that say the same.
     public func isDuplicate(of other: Fingerprint) -> Bool {
-        id != other.id && figures == other.figures && similarity(to: other) >= Self.threshold
+        id != other.id && saysTheSame(as: other)
+    }
+
+    /// The time that ``order`` begins with, in milliseconds; of two statements the earlier one has no greater one.
+    public var time: Int64 { Self.time(ofOrder: order) }
+
+    /// The time that an ``order`` begins with.
+    ///
+    /// - Parameter order: The order.
+    /// - Returns: The time in milliseconds.
+    public static func time(ofOrder order: String) -> Int64 {
+        order.utf8.prefix(15).reduce(0) { $0 * 10 + Int64($1 & 0x0F) }
+    }
+
+    /// The signature as bytes, four for each number, the highest first; empty for a short text.
+    public var packedSignature: [UInt8] {
+        signature.flatMap { value in
+            [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> UInt64($0)) }
+        }
     }
 }
 

@@ -40,6 +40,17 @@ enum MinHash {
         return Double(zip(first, second).count { $0 == $1 }) / Double(count)
     }
 
+    /// Whether two signatures differ in at most so many positions.
+    static func differs(_ first: [UInt64], _ second: [UInt64], atMost limit: Int) -> Bool {
+        guard first.count == count, second.count == count else { return false }
+        var differences = 0
+        for index in 0..<count where first[index] != second[index] {
+            differences += 1
+            if differences > limit { return false }
+        }
+        return true
+    }
+
     /// The state transition and finaliser of SplitMix64.
     private static func mix(_ seed: UInt64) -> UInt64 {
         var value = seed &+ 0x9e37_79b9_7f4a_7c15

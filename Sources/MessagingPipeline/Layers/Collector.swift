@@ -10,12 +10,16 @@ struct Collector: Sendable {
     var batch = 200
     /// How long the broker may be away before collecting fails.
     var patience: Duration = .seconds(60)
+    /// Where the figures are added up.
+    let board: CollectBoard
     /// Called with the report so far after each batch.
     var progress: @Sendable (CollectReport) -> Void = { _ in }
 
+    /// Reports what collecting has come to so far.
+    func tell() { progress(board.report) }
+
     /// The state of one run over all inputs; each piece of input is handled before the next one is read.
     private actor Run {
-        var report = CollectReport()
         var pending: [Statement] = []
         var parser: StatementParser
         let collector: Collector
@@ -36,28 +40,30 @@ struct Collector: Sendable {
 
         private func take(_ results: [ReadResult]) async throws {
             for result in results {
+                var figures = CollectReport()
                 switch result {
                 case .statement(let statement):
-                    report.read += 1
+                    figures.read = 1
                     pending.append(statement)
-                    if pending.count >= collector.batch { try await publish() }
-                case .malformed(let record): report.note(record)
+                case .malformed(let record): figures.note(record)
                 }
+                collector.board.add(figures)
+                if pending.count >= collector.batch { try await publish() }
             }
         }
 
         private func publish() async throws {
             let statements = pending
             pending = []
-            report.add(try await collector.publish(statements))
-            collector.progress(report)
+            collector.board.add(try await collector.publish(statements))
+            collector.tell()
         }
     }
 
     /// Reads all inputs, one after the other.
     ///
     /// - Throws: `CollectError` naming the input that cannot be read, `QueueError` when publishing fails.
-    func collect(_ inputs: [CollectInput]) async throws -> CollectReport {
+    func collect(_ inputs: [CollectInput]) async throws {
         let run = Run(self)
         for input in inputs {
             try Task.checkCancellation()
@@ -65,11 +71,10 @@ struct Collector: Sendable {
             try await input.read { piece in try await run.feed(piece) }
             try await run.finish()
         }
-        return await run.report
     }
 
     /// Publishes statements until every one is confirmed or refused for good.
-    private func publish(_ statements: [Statement]) async throws -> CollectReport {
+    func publish(_ statements: [Statement]) async throws -> CollectReport {
         var report = CollectReport()
         guard let name = Layer.analysis.queue, !statements.isEmpty else { return report }
         var open = try statements.map { statement in
@@ -147,11 +152,14 @@ public struct CollectReport: Sendable, Hashable {
     public internal(set) var malformed = 0
     /// The first of them.
     public internal(set) var malformedRecords: [MalformedRecord] = []
+    /// The sources that are read over the network, by name; their figures are part of the sums above.
+    public internal(set) var sources: [SourceReport] = []
 
     /// How many malformed records are kept.
     private static let kept = 100
 
     mutating func add(_ other: CollectReport) {
+        read += other.read
         collected += other.collected
         alreadyKnown += other.alreadyKnown
         changed += other.changed

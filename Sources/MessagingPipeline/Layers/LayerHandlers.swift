@@ -27,7 +27,7 @@ struct LayerHandlers: Sendable {
     private func deduplicate(_ delivery: Delivery, _ downstream: Downstream) async throws {
         let analysed = try Self.decode(AnalysedStatement.self, delivery.message)
         let fingerprint = Fingerprint(analysed)
-        // The store answers a repeated insert as it answered the first, so a redelivery passes on the same verdict.
+        // A redelivery may get another verdict than before. Either is right, whichever reaches the next layer.
         let candidates = try await deduplication.insert(fingerprint)
         let verdict = Deduplicator.judge(fingerprint, against: candidates)
         try await downstream.publish(JudgedStatement(analysed: analysed, verdict: verdict), after: delivery)

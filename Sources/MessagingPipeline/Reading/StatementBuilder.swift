@@ -10,9 +10,12 @@ struct StatementBuilder: Sendable {
     }
 
     private let source: String?
+    /// Whose ids these are, when they are not meant for all inputs.
+    private let identity: SourceIdentity?
 
-    init(source: String?) {
+    init(source: String?, identity: SourceIdentity? = nil) {
         self.source = source
+        self.identity = identity
     }
 
     func build(_ record: CSVRecord, _ columns: StatementColumns) -> ReadResult {
@@ -97,7 +100,7 @@ struct StatementBuilder: Sendable {
             guard given.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control }) else {
                 throw Failure(reason: "id with a control character")
             }
-            if Self.isRounded(given) { name = nil }
+            name = Self.isRounded(given) ? nil : identity.map { $0.statementID(given) } ?? given
         }
         return Statement(
             id: name ?? Statement.derivedID(createdAt: createdAt, text: text),

@@ -44,9 +44,14 @@ public struct StatementParser: Sendable {
     ///     a JSON array, `{` for JSON Lines and anything else for CSV.
     ///   - source: The name of the input, for its statements and for what is malformed in it.
     public init(format: Format?, source: String?) {
+        self.init(format: format, source: source, identity: nil)
+    }
+
+    /// Creates a parser for an input with ids of its own: `identity` makes ids of statements of them.
+    init(format: Format?, source: String?, identity: SourceIdentity?) {
         self.format = format
         self.source = source
-        builder = StatementBuilder(source: source)
+        builder = StatementBuilder(source: source, identity: identity)
     }
 
     /// Takes in the next bytes of the input.

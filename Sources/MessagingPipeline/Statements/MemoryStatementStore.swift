@@ -1,26 +1,32 @@
 /// A statement store in the memory of the process.
 public actor MemoryStatementStore: StatementStore {
-    private struct Original {
-        let id: String
-        let order: String
+    private struct Entry {
+        var analysed: AnalysedStatement
+        var text: String
+        var order: String
     }
 
-    private struct Key {
-        let order: String
-        let id: String
+    /// The statements with the same normalised text.
+    private struct Text {
+        // The earliest statement known to say the same, arrived or not.
+        var original: OriginalMark
+        // The ids of those that have arrived.
+        var members: Set<String> = []
     }
 
     private let capacity: Int
-    private var statements: [String: AnalysedStatement] = [:]
-    // The earliest known original of each duplicate, arrived or not.
-    private var originals: [String: Original] = [:]
-    // The other way round.
-    private var duplicates: [String: Set<String>] = [:]
-    private var sorted: [Key] = []
+    private var entries: [String: Entry] = [:]
+    private var texts: [String: Text] = [:]
+    // From the id of an original to the texts it is the original of.
+    private var textsOfOriginals: [String: Set<String>] = [:]
+    private var all = SortedKeys()
+    private var unique = SortedKeys()
+    // Ids in the order in which they were first applied.
+    private var applied: [String] = []
 
     /// Creates an empty store.
     ///
-    /// - Parameter capacity: The most statements it takes, and the most it remembers to be duplicates.
+    /// - Parameter capacity: The most statements it takes, and the most texts it knows an original of.
     public init(capacity: Int = 1_000_000) {
         self.capacity = capacity
     }
@@ -34,25 +40,20 @@ public actor MemoryStatementStore: StatementStore {
     @discardableResult
     public func apply(_ judged: JudgedStatement) throws -> StatementChange {
         let statement = judged.analysed.statement
-        let id = statement.id
-        let verdict = judged.verdict
-        let known = statements[id]
-        var marked = verdict.supersedes.map { ($0, Original(id: id, order: verdict.order)) }
-        if let original = verdict.duplicateOf {
-            marked.append((id, Original(id: original, order: verdict.duplicateOfOrder ?? "")))
-        }
-        let newMarks = Set(marked.map(\.0)).count { originals[$0] == nil }
-        guard known != nil || statements.count < capacity, originals.count + newMarks <= capacity else {
+        let known = entries[statement.id]
+        let marks = judged.marks
+        let newTexts = marks.count { texts[$0.text] == nil }
+        guard known != nil || entries.count < capacity, texts.count + newTexts <= capacity else {
             throw StoreError.full(capacity: capacity)
         }
+        let replaces = try known.map { try Self.precedes(judged.analysed, $0.analysed) } ?? true
 
-        if let known {
-            try merge(judged.analysed, with: known)
-        } else {
-            statements[id] = judged.analysed
-            insertKey(of: statement)
+        for mark in marks { apply(mark) }
+        if replaces {
+            if let known { remove(known) }
+            insert(Entry(analysed: judged.analysed, text: judged.text, order: statement.orderKey))
         }
-        for (duplicate, original) in marked { mark(duplicate, as: original) }
+        if known == nil { applied.append(statement.id) }
         return known == nil ? .added : .unchanged
     }
 
@@ -61,7 +62,7 @@ public actor MemoryStatementStore: StatementStore {
     /// - Parameter id: The id of the statement.
     /// - Returns: The statement, or nil when none with this id has been applied.
     public func statement(id: String) -> StoredStatement? {
-        statements[id].map(stored)
+        entries[id].map(stored)
     }
 
     /// Lists statements, newest first.
@@ -71,65 +72,108 @@ public actor MemoryStatementStore: StatementStore {
     public func list(_ query: StatementQuery) -> StatementPage {
         var items: [StoredStatement] = []
         var last: String?
-        let end = query.before.map { before in position(of: before) } ?? sorted.endIndex
-        for key in sorted[..<end].reversed() {
-            guard let analysed = statements[key.id], query.matches(analysed, isDuplicate: originals[key.id] != nil)
-            else { continue }
+        var isMore = false
+        (query.includesDuplicates ? all : unique).visitDown(below: query.before) { key in
+            guard let entry = entries[key.id] else { return true }
+            if query.isBelow(entry.analysed.statement) { return false }
+            guard query.matches(entry.analysed, isDuplicate: isDuplicate(entry)) else { return true }
             if items.count == query.limit {
-                return StatementPage(items: items, nextCursor: last.map(StatementQuery.cursor(after:)))
+                isMore = true
+                return false
             }
-            items.append(stored(analysed))
+            items.append(stored(entry))
             last = key.order
+            return true
         }
-        return StatementPage(items: items)
+        return StatementPage(items: items, nextCursor: isMore ? last.map(StatementQuery.cursor(after:)) : nil)
     }
 
     /// Counts the statements that have been applied.
     ///
     /// - Returns: The numbers of unique statements and of duplicates.
     public func counts() -> StatementCounts {
-        let duplicates = originals.keys.count { statements[$0] != nil }
-        return StatementCounts(unique: statements.count - duplicates, duplicates: duplicates)
+        StatementCounts(unique: unique.count, duplicates: entries.count - unique.count)
     }
 
-    private func stored(_ analysed: AnalysedStatement) -> StoredStatement {
-        let id = analysed.statement.id
-        let present = (duplicates[id] ?? []).filter { statements[$0] != nil }
-        return StoredStatement(analysed, duplicateOf: originals[id]?.id, duplicates: Array(present))
+    /// Lists statements in the order in which they were first applied.
+    ///
+    /// - Parameters:
+    ///   - position: The position behind which to begin; 0 for the beginning.
+    ///   - limit: The most statements.
+    /// - Returns: The statements.
+    public func changes(after position: Int64, limit: Int) -> StatementChanges {
+        let start = Int(clamping: max(0, position))
+        guard start < applied.count, limit > 0 else { return StatementChanges(items: []) }
+        let end = start + min(limit, applied.count - start)
+        return StatementChanges(
+            items: (start..<end).compactMap { index in
+                entries[applied[index]].map { .init(position: Int64(index) + 1, statement: stored($0)) }
+            }
+        )
     }
 
-    private func mark(_ id: String, as original: Original) {
-        if let known = originals[id] {
-            guard (original.order, original.id) < (known.order, known.id) else { return }
-            duplicates[known.id]?.remove(id)
-            if duplicates[known.id]?.isEmpty ?? false { duplicates[known.id] = nil }
+    /// The position of the statement that was added last; 0 when there is none.
+    ///
+    /// - Returns: The position.
+    public func lastPosition() -> Int64 {
+        Int64(applied.count)
+    }
+
+    // MARK: - State
+
+    private func isDuplicate(_ entry: Entry) -> Bool {
+        texts[entry.text].map { $0.original.id != entry.analysed.statement.id } ?? false
+    }
+
+    private func stored(_ entry: Entry) -> StoredStatement {
+        let id = entry.analysed.statement.id
+        var duplicates: [String] = []
+        for text in textsOfOriginals[id] ?? [] {
+            duplicates += (texts[text]?.members ?? []).filter { $0 != id }
         }
-        originals[id] = original
-        duplicates[original.id, default: []].insert(id)
+        return StoredStatement(
+            entry.analysed,
+            duplicateOf: isDuplicate(entry) ? texts[entry.text]?.original.id : nil,
+            duplicates: duplicates
+        )
     }
 
-    private func merge(_ analysed: AnalysedStatement, with known: AnalysedStatement) throws {
-        let isFirst = try PipelineJSON.encode(analysed).lexicographicallyPrecedes(PipelineJSON.encode(known))
-        guard isFirst else { return }
-        let position = position(of: known.statement.orderKey)
-        if position < sorted.endIndex, sorted[position].id == known.statement.id { sorted.remove(at: position) }
-        statements[analysed.statement.id] = analysed
-        insertKey(of: analysed.statement)
-    }
-
-    private func insertKey(of statement: Statement) {
-        let order = statement.orderKey
-        sorted.insert(Key(order: order, id: statement.id), at: position(of: order))
-    }
-
-    /// The index of the first key that does not come before the order.
-    private func position(of order: String) -> Int {
-        var low = sorted.startIndex
-        var high = sorted.endIndex
-        while low < high {
-            let middle = (low + high) / 2
-            if sorted[middle].order < order { low = middle + 1 } else { high = middle }
+    private func apply(_ mark: OriginalMark) {
+        guard let before = texts[mark.text]?.original else {
+            texts[mark.text] = Text(original: mark)
+            textsOfOriginals[mark.id, default: []].insert(mark.text)
+            return
         }
-        return low
+        guard (mark.order, mark.id) < (before.order, before.id) else { return }
+        texts[mark.text]?.original = mark
+        guard mark.id != before.id else { return }
+        textsOfOriginals[before.id]?.remove(mark.text)
+        if textsOfOriginals[before.id]?.isEmpty ?? false { textsOfOriginals[before.id] = nil }
+        textsOfOriginals[mark.id, default: []].insert(mark.text)
+        // Of all statements of the text only these two can be, or have been, unique.
+        if let entry = entries[before.id], entry.text == mark.text { unique.remove(entry.order) }
+        if let entry = entries[mark.id], entry.text == mark.text { unique.insert(key(entry)) }
+    }
+
+    private func insert(_ entry: Entry) {
+        entries[entry.analysed.statement.id] = entry
+        texts[entry.text]?.members.insert(entry.analysed.statement.id)
+        all.insert(key(entry))
+        if !isDuplicate(entry) { unique.insert(key(entry)) }
+    }
+
+    private func remove(_ entry: Entry) {
+        texts[entry.text]?.members.remove(entry.analysed.statement.id)
+        all.remove(entry.order)
+        unique.remove(entry.order)
+    }
+
+    private func key(_ entry: Entry) -> SortedKeys.Key {
+        SortedKeys.Key(order: entry.order, id: entry.analysed.statement.id)
+    }
+
+    /// Whether a content counts instead of another one under the same id.
+    private static func precedes(_ new: AnalysedStatement, _ known: AnalysedStatement) throws -> Bool {
+        try new != known && PipelineJSON.encode(new).lexicographicallyPrecedes(PipelineJSON.encode(known))
     }
 }

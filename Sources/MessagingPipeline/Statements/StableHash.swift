@@ -3,9 +3,9 @@
 /// The constants are those of http://www.isthe.com/chongo/tech/comp/fnv/. It does not resist somebody who looks for
 /// collisions on purpose.
 enum StableHash {
-    /// The 64-bit hash of the bytes.
-    static func hash64(_ bytes: some Sequence<UInt8>) -> UInt64 {
-        bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    /// The 64-bit hash of the bytes, or of what `start` is the hash of with the bytes behind it.
+    static func hash64(_ bytes: some Sequence<UInt8>, from start: UInt64 = 0xcbf2_9ce4_8422_2325) -> UInt64 {
+        bytes.reduce(start) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 
     /// The 128-bit hash of the bytes, as 32 hexadecimal digits.

@@ -4,9 +4,10 @@ import Foundation
 public struct StatementQuery: Sendable, Hashable {
     /// How many statements a page may have.
     public static let limits = 1...200
-    /// The longest text to look for, in bytes of UTF-8.
+    /// The longest text to look for, in Unicode scalars.
     public static let textLimit = 1024
-    private static let cursorLimit = 4096
+    /// The longest cursor, in characters.
+    public static let cursorLimit = 4096
 
     /// The most statements on the page.
     public let limit: Int
@@ -41,7 +42,7 @@ public struct StatementQuery: Sendable, Hashable {
         includesDuplicates: Bool = false
     ) throws(StatementQueryError) {
         guard Self.limits.contains(limit) else { throw .limitOutOfRange(limit) }
-        if let text, text.utf8.count > Self.textLimit { throw .textTooLong }
+        if let text, text.unicodeScalars.count > Self.textLimit { throw .textTooLong }
         self.limit = limit
         self.since = since
         self.topic = topic
@@ -71,24 +72,40 @@ public struct StatementQuery: Sendable, Hashable {
     /// The cursor of the page behind a statement.
     ///
     /// - Parameter order: The ``Statement/orderKey`` of the last statement on a page.
-    /// - Returns: A text of letters, digits, `-` and `_`, for it is part of addresses.
+    /// - Returns: The order in lower-case hexadecimal, so that the form of a cursor can be described exactly.
     public static func cursor(after order: String) -> String {
-        Data(order.utf8).base64EncodedString()
-            .replacingOccurrences(of: "+", with: "-")
-            .replacingOccurrences(of: "/", with: "_")
-            .replacingOccurrences(of: "=", with: "")
+        let digits = Array("0123456789abcdef".utf8)
+        return String(
+            decoding: order.utf8.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] },
+            as: UTF8.self
+        )
     }
 
+    /// The order that a cursor stands for: 15 digits, the kind of the id, and characters of ASCII.
     private static func order(ofCursor cursor: String) throws(StatementQueryError) -> String {
-        guard cursor.utf8.count <= cursorLimit else { throw .invalidCursor }
-        let padded =
-            cursor.replacingOccurrences(of: "-", with: "+").replacingOccurrences(of: "_", with: "/")
-            + String(repeating: "=", count: (4 - cursor.utf8.count % 4) % 4)
-        guard let bytes = Data(base64Encoded: padded), let order = String(validating: bytes, as: UTF8.self),
-            order.utf8.count >= 16, order.utf8.allSatisfy({ (0x20...0x7E).contains($0) }),
-            Self.cursor(after: order) == cursor
+        let digits = Array(cursor.utf8)
+        guard digits.count <= cursorLimit, digits.count.isMultiple(of: 2) else { throw .invalidCursor }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(digits.count / 2)
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let high = value(ofDigit: digits[index]), let low = value(ofDigit: digits[index + 1]) else {
+                throw .invalidCursor
+            }
+            bytes.append(high << 4 | low)
+        }
+        guard bytes.count >= 16, bytes.prefix(15).allSatisfy({ (0x30...0x39).contains($0) }),
+            [UInt8(ascii: "n"), UInt8(ascii: "t"), UInt8(ascii: "u")].contains(bytes[15]),
+            bytes.allSatisfy({ (0x20...0x7E).contains($0) })
         else { throw .invalidCursor }
-        return order
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func value(ofDigit digit: UInt8) -> UInt8? {
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+        default: nil
+        }
     }
 
     private static func contains(_ text: [UInt8], _ part: [UInt8]) -> Bool {

@@ -4,6 +4,6 @@ public enum StatementQueryError: Error, Sendable, Hashable {
     case limitOutOfRange(Int)
     /// The cursor is not one that a page gave.
     case invalidCursor
-    /// The text to look for is longer than ``StatementQuery/textLimit`` bytes.
+    /// The text to look for is longer than ``StatementQuery/textLimit``.
     case textTooLong
 }

@@ -11,8 +11,9 @@ public protocol StatementStore: Sendable {
     /// Applies a judged statement.
     ///
     /// Applying the same one again changes nothing, and after all have been applied, in any order, the content is the same.
-    /// What it supersedes is remembered for statements that have not arrived yet. Of several originals of one statement the
-    /// earliest counts; of different contents under one id the one whose JSON comes first in lexicographic order.
+    /// Its ``JudgedStatement/marks`` hold for every statement of their texts, also for those that have not arrived yet. Of
+    /// several originals of one text the earliest counts, and a statement is a duplicate unless it is the original of its
+    /// text; of different contents under one id the one whose JSON comes first in lexicographic order counts.
     ///
     /// - Parameter judged: The statement and the verdict on it.
     /// - Returns: Whether the statement is new.
@@ -40,4 +41,22 @@ public protocol StatementStore: Sendable {
     /// - Returns: The numbers of unique statements and of duplicates.
     /// - Throws: Whatever keeps the store from answering.
     func counts() async throws -> StatementCounts
+
+    /// Lists statements in the order in which they were first applied.
+    ///
+    /// Positions grow in the order in which applied statements become visible, so that a reader who goes on behind the last
+    /// position it has seen misses none.
+    ///
+    /// - Parameters:
+    ///   - position: The position behind which to begin; 0 for the beginning.
+    ///   - limit: The most statements.
+    /// - Returns: The statements; none when there is no newer one.
+    /// - Throws: Whatever keeps the store from answering.
+    func changes(after position: Int64, limit: Int) async throws -> StatementChanges
+
+    /// The position of the statement that was added last; 0 when there is none.
+    ///
+    /// - Returns: The position.
+    /// - Throws: Whatever keeps the store from answering.
+    func lastPosition() async throws -> Int64
 }

@@ -24,6 +24,9 @@ struct Prepared {
     private let pointer: OpaquePointer
     private let connection: OpaquePointer?
 
+    /// The version of the SQLite library that is linked.
+    static var libraryVersion: String { String(cString: sqlite3_libversion()) }
+
     init(_ database: Database, _ sql: String) throws {
         statement = try database.cachedStatement(sql: sql)
         pointer = statement.sqliteStatement

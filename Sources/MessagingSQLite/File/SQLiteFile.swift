@@ -29,6 +29,12 @@ final class SQLiteFile: Sendable {
         self.configuration = configuration
         self.clock = clock
         self.logger = logger
+        guard configuration.createsFile || FileManager.default.fileExists(atPath: configuration.path) else {
+            throw QueueError(
+                .notFound,
+                "there is no file '\(configuration.path)'; check the path, or publish something to begin with"
+            )
+        }
         let folder = Self.folder(of: configuration.path)
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
@@ -95,6 +101,8 @@ final class SQLiteFile: Sendable {
             commits.shut { [self] in
                 DispatchQueue.global().async {
                     self.peers.leave()
+                    // Readers first: only a connection that can write takes the log away when it is the last.
+                    self.pool.invalidateReadOnlyConnections()
                     do { try self.pool.close() } catch {
                         self.logger.debug("a connection stays open", metadata: [LogKeys.error: "\(error)"])
                     }

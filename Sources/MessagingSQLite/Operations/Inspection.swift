@@ -46,7 +46,8 @@ struct Inspection {
             queue: name,
             groups: groups.sorted { $0.group < $1.group },
             scheduled: .exact(scheduled),
-            stored: .exact(stored + due)
+            stored: .exact(stored + due),
+            arrived: .exact(Int(clamping: next - 1) + due)
         )
     }
 

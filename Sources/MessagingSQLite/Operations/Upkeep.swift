@@ -113,7 +113,8 @@ struct Upkeep: Sendable {
         guard free > 256, free * 4 > pages * 3 else { return true }
         let step = isBusy ? Self.pagesWhileBusy : Self.pages
         try database.execute(sql: "PRAGMA incremental_vacuum(\(step))")
-        let isDone = (free - step) * 4 <= (pages - step) * 3 || free <= step + 256
+        let (stillFree, stillThere) = (free - step, pages - step)
+        let isDone = stillFree <= 256 || stillFree * 4 <= stillThere * 3
         // The file itself gets shorter when the log is written back to it.
         if isDone { _ = try Row.fetchOne(database, sql: "PRAGMA wal_checkpoint(PASSIVE)") }
         return isDone

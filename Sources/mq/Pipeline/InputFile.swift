@@ -13,6 +13,11 @@ import Musl
 /// A file or stdin as an input of the pipeline, read in pieces.
 struct InputFile: Sendable {
     let path: String
+    /// The name for reports and the statements' `source`; by default the file's own.
+    var name: String?
+    /// How it is written; `nil` tells it from the first byte.
+    var format: StatementParser.Format?
+
     private static let pieceSize = 64 << 10
 
     /// Checks that the file can be read, before anything is started.
@@ -20,19 +25,12 @@ struct InputFile: Sendable {
     /// - Throws: `CLIError` that says what is wrong with it.
     func check() throws {
         if path == "-" { return }
-        if path.contains("://") {
-            throw CLIError(
-                .usage,
-                "inputs from a URL are not part of this build yet",
-                do: "fetch it first and give the file, or '-' for stdin"
-            )
-        }
         var status = stat()
         guard stat(path, &status) == 0 else {
             throw CLIError(
                 errno == ENOENT ? .notFound : .failed,
                 "cannot read the input '\(path)': \(String(cString: strerror(errno)).lowercased())",
-                do: "check --input"
+                do: "check the inputs"
             )
         }
         if status.st_mode & S_IFMT == S_IFDIR {
@@ -45,9 +43,9 @@ struct InputFile: Sendable {
 
     /// The input for the pipeline.
     var input: CollectInput {
-        let name = path == "-" ? "stdin" : String(path.split(separator: "/").last ?? Substring(path))
+        let own = path == "-" ? "stdin" : String(path.split(separator: "/").last ?? Substring(path))
         let path = path
-        return CollectInput(name: name) { piece in
+        return CollectInput(name: name ?? own, format: format) { piece in
             let descriptor = path == "-" ? 0 : open(path, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else {
                 throw CollectError("cannot read the input '\(path)': \(String(cString: strerror(errno)).lowercased())")

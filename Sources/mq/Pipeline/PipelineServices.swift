@@ -7,6 +7,8 @@ final class PipelineService: Service {
     private let pipeline: Pipeline
     private let layers: Set<Layer>
     private let inputs: [CollectInput]
+    private let sources: SourceList
+    private let sourceStates: any SourceStateStore
     private let untilIdle: Bool
     private let progress: @Sendable (PipelineReport) -> Void
     private let result = Mutex<PipelineReport?>(nil)
@@ -15,12 +17,16 @@ final class PipelineService: Service {
         _ pipeline: Pipeline,
         layers: Set<Layer>,
         inputs: [CollectInput],
+        sources: SourceList,
+        sourceStates: any SourceStateStore,
         untilIdle: Bool,
         progress: @escaping @Sendable (PipelineReport) -> Void
     ) {
         self.pipeline = pipeline
         self.layers = layers
         self.inputs = inputs
+        self.sources = sources
+        self.sourceStates = sourceStates
         self.untilIdle = untilIdle
         self.progress = progress
     }
@@ -32,6 +38,8 @@ final class PipelineService: Service {
         let report = try await pipeline.run(
             layers: layers,
             inputs: inputs,
+            sources: sources,
+            sourceStates: sourceStates,
             untilIdle: untilIdle,
             progress: progress
         )

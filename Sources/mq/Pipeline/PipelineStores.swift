@@ -3,15 +3,24 @@ import MessagingPipeline
 #if Redis
 import MessagingRedis
 #endif
+#if SQLite
+import MessagingSQLite
+#endif
 
-/// What the last two layers keep, on the backend of their queue.
+/// What the layers keep, on the backend of their queue.
 struct PipelineStores: Sendable {
     let deduplication: any DeduplicationStore
     let statements: any StatementStore
+    /// What the collector remembers of its sources.
+    let sources: any SourceStateStore
 
     /// Stores that end with this process.
     static func memory() -> PipelineStores {
-        PipelineStores(deduplication: MemoryDeduplicationStore(), statements: MemoryStatementStore())
+        PipelineStores(
+            deduplication: MemoryDeduplicationStore(),
+            statements: MemoryStatementStore(),
+            sources: MemorySourceStateStore()
+        )
     }
 
     #if Redis
@@ -19,7 +28,20 @@ struct PipelineStores: Sendable {
     static func redis(_ redis: RedisCommands) -> PipelineStores {
         PipelineStores(
             deduplication: RedisDeduplicationStore(redis),
-            statements: RedisStatementStore(redis)
+            statements: RedisStatementStore(redis),
+            sources: RedisSourceStateStore(redis)
+        )
+    }
+    #endif
+
+    #if SQLite
+    /// Stores in the file of the queues, shared by all processes that use it.
+    static func sqlite(_ storage: SQLiteStorage) -> PipelineStores {
+        let tables = SQLitePipelineTables(storage)
+        return PipelineStores(
+            deduplication: SQLiteDeduplicationStore(tables),
+            statements: SQLiteStatementStore(tables),
+            sources: SQLiteSourceStateStore(tables)
         )
     }
     #endif

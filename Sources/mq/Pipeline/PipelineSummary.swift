@@ -43,6 +43,7 @@ struct PipelineSummary {
                 )
             ),
             ("backends", .object(places.map { ($0.layer.rawValue, .string($0.place)) })),
+            ("sources", .array(collect.sources.map(Self.json))),
             (
                 "malformed_records",
                 .array(collect.malformedRecords.map { .string($0.description) })
@@ -65,6 +66,7 @@ struct PipelineSummary {
             let records = collect.read + collect.malformed
             lines.append(row("collected", collect.collected, "of \(records) records" + suffix(notes)))
         }
+        for source in collect.sources { lines.append(Self.line(source)) }
         if report.layers.contains(where: { $0.layer == .analysis }) {
             lines.append(row("analysed", report.analysed, "topics, entities, mentions, sentiment, market relevance"))
         }
@@ -84,12 +86,29 @@ struct PipelineSummary {
         return lines + [""] + next
     }
 
+    private static func json(_ source: SourceReport) -> JSON {
+        [
+            "name": .string(source.name), "fetched": .integer(source.fetched),
+            "not_modified": .integer(source.notModified), "failed": .integer(source.failed),
+            "last_error": JSON(source.lastError), "read": .integer(source.read),
+            "collected": .integer(source.collected), "malformed": .integer(source.malformed),
+        ]
+    }
+
+    private static func line(_ source: SourceReport) -> String {
+        var parts = ["\(source.collected) from \(source.name)"]
+        if source.notModified > 0 { parts.append("not modified \(source.notModified) times") }
+        if source.failed > 0 { parts.append("failed \(source.failed) times") }
+        if let error = source.lastError { parts.append("last: \(error)") }
+        return "                        " + Redacted.text(parts.joined(separator: ", "))
+    }
+
     private var next: [String] {
         if isEphemeral {
             return [
-                "Where to look next: the memory backend ends with this command. With a Redis on this machine, run it again",
-                "with '--backend redis', add '--listen 127.0.0.1:8080' and drop '--until-idle' to browse the statements,",
-                "then try 'mq status --backend redis'. 'mq --help' lists the rest.",
+                "Where to look next: the memory backend ends with this command. Run it again without '--backend memory',",
+                "add '--listen 127.0.0.1:8080' and drop '--until-idle' to browse the statements,",
+                "then try 'mq status'. 'mq --help' lists the rest.",
             ]
         }
         var lines = [

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Logging
 import Messaging
 
 /// Shows the figures of queues and groups.
@@ -11,23 +12,51 @@ struct StatusCommand: GlobalCommand {
             message, and lag (ready, in flight and delayed together). '~' marks an estimate, '-' what the backend cannot \
             tell; --json gives the reason.
 
+            With --watch the table is drawn again and again, with messages per second: LAG/S is by how much a group falls \
+            behind, PUBLISH/S what became available, SETTLE/S what the group has done with. A broker that does not \
+            answer is told and asked again. On a terminal the table stays in place; otherwise each look is a block, or a \
+            document per line with --json. Ctrl-C ends it.
+
             EXAMPLES:
               mq status --backend redis
               mq status queue:analysis --json
+              mq status --watch --every 5s
+              mq status orders --watch --json --count 3
               MQ_BACKEND=redis://10.0.0.7:6379 mq status
+
+            EXIT CODES:
+              0 done, 4 there is no such queue, 6 broker unreachable (not with --watch), 64 bad usage.
             """
     )
 
     @OptionGroup var global: GlobalOptions
 
-    @Argument(help: "The queue; all of them by default.")
+    @Argument(help: "The queue; all of them by default.", completion: .queues)
     var queue: String?
+
+    @Flag(help: "Look again and again until Ctrl-C.")
+    var watch = false
+
+    @Option(
+        help: ArgumentHelp("With --watch: how long from one look to the next; 2s by default.", valueName: "duration"),
+        transform: DurationArgument.parse
+    )
+    var every: Duration?
+
+    @Option(help: ArgumentHelp("With --watch: end after this many looks.", valueName: "number"))
+    var count: Int?
 
     func validate() throws {
         if let queue { try Arguments.check(queue: queue) }
+        if !watch, every != nil || count != nil { throw ValidationError("--every and --count need --watch") }
+        if let every, !(.milliseconds(100)...PipelineLimits.year ~= every) {
+            throw ValidationError("--every must be at least 100ms")
+        }
+        if let count, count < 1 { throw ValidationError("--count must be at least 1") }
     }
 
     func run() async throws {
+        if watch { return try await runWatch() }
         try await global.withQueue { backend in
             let output = global.output
             let found = try await statistics(backend.queue)
@@ -43,6 +72,35 @@ struct StatusCommand: GlobalCommand {
                 return output.note("no queues on \(backend.description)\(why)")
             }
             try output.table(StatusReport.table(found))
+        }
+    }
+
+    private func runWatch() async throws {
+        let output = global.output
+        let environment = global.environment
+        let noColor = global.noColor
+        let isLive = output.terminal.isTerminal && environment["TERM"] != "dumb" && !output.isJSON
+        // The second signal ends the process where it stands; the screen must come back all the same.
+        let restore: @Sendable () -> Void = {
+            if isLive { try? POSIX.write(Array(StatusScreen.leave.utf8), to: POSIX.standardOutput) }
+        }
+        try await Interrupt.cancelling(restoring: restore) {
+            // What a backend logs would tear the table apart; the table itself says what is wrong.
+            try await global.withQueue(level: isLive ? .critical : nil) { backend in
+                try await StatusWatch(
+                    queue: backend.queue,
+                    backend: backend.description,
+                    name: queue,
+                    every: every ?? .seconds(2),
+                    count: count,
+                    output: output
+                ) {
+                    .init(
+                        terminal: Terminal.of(POSIX.standardOutput, noColor: noColor, environment: environment),
+                        rows: isLive ? POSIX.rows(POSIX.standardOutput) : nil
+                    )
+                }.run()
+            }
         }
     }
 
@@ -85,16 +143,26 @@ enum StatusReport {
         return table
     }
 
-    static func json(_ queue: QueueStatistics) -> JSON {
+    static func json(_ queue: QueueStatistics) -> JSON { json(queue, rates: nil) }
+
+    /// A queue with its groups, and with their rates where they are watched.
+    static func json(_ queue: QueueStatistics, rates: StatusRates?) -> JSON {
         .object(
             [("queue", .string(queue.queue))]
                 + members([("scheduled", queue.scheduled), ("stored", queue.stored)], between: [])
-                + [("groups", .array(queue.groups.map(json)))]
+                + [("groups", .array(queue.groups.map { json($0, rates?.rate(of: $0.group, in: queue.queue)) }))]
         )
     }
 
-    private static func json(_ group: GroupStatistics) -> JSON {
-        .object(
+    private static func json(_ group: GroupStatistics, _ rate: StatusRates.Rate?) -> JSON {
+        let rates: [(String, JSON)] =
+            rate.map { rate in
+                [
+                    ("lag_per_second", number(rate.lag)), ("published_per_second", number(rate.published)),
+                    ("settled_per_second", number(rate.settled)),
+                ]
+            } ?? []
+        return .object(
             [("group", .string(group.group))]
                 + members(
                     [
@@ -102,9 +170,11 @@ enum StatusReport {
                         ("dead", group.dead), ("consumers", group.consumers), ("lag", group.lag),
                     ],
                     between: [("oldest_age_seconds", group.oldestAge.map { .seconds($0.inSeconds) } ?? .null)]
-                )
+                ) + rates
         )
     }
+
+    private static func number(_ rate: Double?) -> JSON { rate.map { .seconds($0) } ?? .null }
 
     /// Figures as plain numbers, followed by the names of estimates and the reasons for what is `null`.
     private static func members(_ figures: [(String, Figure)], between: [(String, JSON)]) -> [(String, JSON)] {
