@@ -184,7 +184,7 @@ let package = Package(
         ),
         .testTarget(
             name: "MessagingSQLiteTests",
-            dependencies: ["MessagingSQLite", "Messaging", "TestSupport", grdb, logging],
+            dependencies: ["MessagingSQLite", "MessagingMemory", "Messaging", "TestSupport", grdb, logging],
             swiftSettings: settings
         ),
         .testTarget(

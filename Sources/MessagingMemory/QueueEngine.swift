@@ -23,7 +23,7 @@ struct QueueEngine: Sendable {
         self.maxBodyBytes = maxBodyBytes
         store = QueueStore(log: MessageLog(retention: definition.retention))
         dedupe = DedupeWindow(window: definition.dedupeWindow)
-        for group in definition.groups { add(group, now: .zero) }
+        for group in definition.groups { _ = add(group) }
     }
 
     /// How many ids the dedupe window holds.
@@ -69,10 +69,16 @@ struct QueueEngine: Sendable {
                 queue: definition.name
             )
         }
-        for group in wanted.groups where self.group(group.name) == nil { add(group, now: now) }
+        let isFirst = groups.isEmpty
+        let starts = wanted.groups.filter { self.group($0.name) == nil }.map { add($0) }
+        // Without any group nothing is ever finished: what the first ones all skip is finished now.
+        if isFirst, let start = starts.min() { store.log.finishUnread(before: start, now: now) }
     }
 
-    private mutating func add(_ group: GroupDefinition, now: Duration) {
+    /// Adds a group.
+    ///
+    /// - Returns: Where it begins.
+    private mutating func add(_ group: GroupDefinition) -> UInt64 {
         let start =
             switch group.start {
             case .earliest: UInt64(0)
@@ -80,8 +86,6 @@ struct QueueEngine: Sendable {
             case .at(let date): store.log.position(at: date)
             }
         let unread = store.log.addReader(from: start)
-        // Without any group nothing is ever finished: what the first one skips is finished now.
-        if groups.isEmpty { store.log.finishUnread(before: start, now: now) }
         groups.append(
             GroupEngine(
                 number: groups.count,
@@ -93,6 +97,7 @@ struct QueueEngine: Sendable {
             )
         )
         definition.groups.append(group)
+        return start
     }
 
     // MARK: Publishing

@@ -1,4 +1,5 @@
 #if SQLite
+import Foundation
 import Messaging
 
 /// Where the file is and how it is used.
@@ -111,6 +112,20 @@ public struct SQLiteConfiguration: Sendable, Hashable {
             throw Self.invalid("it has an unknown option; known are synchronous, timeout, max_body and max_file")
         }
     }
+
+    /// The same with an absolute path, so that a later change of the current folder changes nothing, and within what
+    /// SQLite and the timers can take.
+    var settled: SQLiteConfiguration {
+        var settled = self
+        if !path.hasPrefix("/") { settled.path = FileManager.default.currentDirectoryPath + "/" + path }
+        settled.timeout = min(max(timeout, .zero), .seconds(86400))
+        settled.heartbeat = min(max(heartbeat, .milliseconds(10)), .seconds(86400))
+        settled.maxBodyBytes = min(maxBodyBytes, Self.largestBody)
+        return settled
+    }
+
+    /// A row of SQLite has at most 1,000,000,000 bytes, and other things than the body are in it.
+    private static let largestBody = 999_000_000
 
     private static func invalid(_ problem: String) -> QueueError {
         QueueError(.invalidArgument, "the SQLite URL cannot be used: \(problem)")

@@ -10,6 +10,12 @@ final class SQLiteConsumer: QueueConsumer {
         /// Settlements whose commit failed half way.
         var unknown: Set<Receipt> = []
         var isClosed = false
+        /// The places in the line of the calls to `receive` that are under way.
+        var tickets: Set<Wakeups.Ticket> = []
+        /// How many of them have a transaction under way.
+        var looks = 0
+        /// Who closes this consumer, and waits for those.
+        var onQuiet: CheckedContinuation<Void, Never>?
     }
 
     let lease: Duration
@@ -22,6 +28,8 @@ final class SQLiteConsumer: QueueConsumer {
 
     /// The longest time between two looks, by which the consumer also tells that it is there.
     private static let heartbeat: Duration = .milliseconds(Membership.interval)
+    /// Far enough for every purpose, and far from the overflow that would trap.
+    private static let longestWait: Duration = .seconds(86400 * 365 * 100)
 
     var queue: String { member.queue }
     var group: String { member.group }
@@ -50,52 +58,68 @@ final class SQLiteConsumer: QueueConsumer {
             throw QueueError(.invalidArgument, "receive takes 1 to 1000 deliveries, not \(max)", queue: queue)
         }
         let clock = file.clock
-        let deadline = clock.now() + Swift.max(wait, .zero)
+        let deadline = clock.now() + Swift.min(Swift.max(wait, .zero), Self.longestWait)
+        // Whether this call was woken and has not looked since. If it ends so, somebody else is woken instead: what
+        // became available would wait for somebody to look by chance.
+        var owesLook = false
+        defer { if owesLook { file.wakeups.wake(group: groupID) } }
         while true {
             try checkOpen()
             if Task.isCancelled { throw cancelled }
             // In the line before the look, so that nothing falls between the look and the wait.
-            let ticket = file.wakeups.register(group: groupID, queue: queueID)
+            let ticket = enterLine()
             let taken: Taken
             do throws(QueueError) {
-                taken = try await look(max, until: deadline)
+                taken = try await look(max)
             } catch {
-                if file.wakeups.leave(ticket) { file.wakeups.wake(group: groupID) }
+                if leaveLine(ticket) { owesLook = true }
                 throw error
             }
             if !taken.deliveries.isEmpty {
-                let wasWoken = file.wakeups.leave(ticket)
-                if taken.hasMore || wasWoken { file.wakeups.wake(group: groupID) }
+                owesLook = leaveLine(ticket) || taken.hasMore
                 return taken.deliveries
             }
             let now = clock.now()
-            if now < deadline {
+            if !taken.hasMore, now < deadline {
                 await file.wakeups.wait(ticket, until: moment(taken, now, deadline), clock: clock)
             }
-            file.wakeups.leave(ticket)
-            // Asked at least once more after the wait, unless the time is over.
-            if clock.now() >= deadline, now >= deadline { return [] }
-            if taken.hasMore { continue }
-            if clock.now() >= deadline {
-                // What came with the deadline is somebody else's next delivery; it stays.
-                file.wakeups.wake(group: groupID)
-                return []
-            }
+            owesLook = leaveLine(ticket)
+            // A look gets only so much done; the next one goes on where it ended.
+            if !taken.hasMore, clock.now() >= deadline { return [] }
         }
+    }
+
+    /// Takes a place in the line of the group that closing this consumer gives up.
+    private func enterLine() -> Wakeups.Ticket {
+        let ticket = file.wakeups.register(group: groupID, queue: queueID)
+        let isClosed = state.withLock { state in
+            state.tickets.insert(ticket)
+            return state.isClosed
+        }
+        if isClosed { file.wakeups.giveUp(ticket) }
+        return ticket
+    }
+
+    /// - Returns: Whether the place had been woken.
+    private func leaveLine(_ ticket: Wakeups.Ticket) -> Bool {
+        state.withLock { _ = $0.tickets.remove(ticket) }
+        return file.wakeups.leave(ticket)
     }
 
     /// When to look again although nobody woke this consumer.
     private func moment(_ taken: Taken, _ now: Duration, _ deadline: Duration) -> Duration {
         var moment = min(deadline, now + Self.heartbeat)
         if let next = taken.next {
-            let delay = Swift.max(0, next - UnixTime.milliseconds(file.clock.date()))
+            let delay = Swift.max(0, next - FileTime.present(file.clock.date()))
             moment = min(moment, now + .milliseconds(delay))
         }
-        return taken.hasMore ? now : moment
+        return moment
     }
 
-    private func look(_ max: Int, until deadline: Duration) async throws(QueueError) -> Taken {
+    private func look(_ max: Int) async throws(QueueError) -> Taken {
         let member = member
+        try beginLook()
+        defer { endLook() }
         let taken = try await file.commits.perform(isDurable: member.mode == .atMostOnce) { transaction in
             try transaction.take(max, for: member)
         }
@@ -114,6 +138,33 @@ final class SQLiteConsumer: QueueConsumer {
         state.withLock { state in for receipt in receipts { state.ledger.lose(receipt) } }
         await giveBack(receipts, isCounted: false)
         throw isClosed ? closed : cancelled
+    }
+
+    private func beginLook() throws(QueueError) {
+        let isClosed = state.withLock { state in
+            if !state.isClosed { state.looks += 1 }
+            return state.isClosed
+        }
+        if isClosed { throw closed }
+    }
+
+    private func endLook() {
+        let continuations = state.withLock { state in
+            state.looks -= 1
+            return state.looks == 0 ? state.onQuiet.take() : nil
+        }
+        continuations?.resume()
+    }
+
+    /// Waits until no look is under way, so that what it brings is given back before the client is closed.
+    private func quiet() async {
+        await withCheckedContinuation { continuation in
+            let isQuiet = state.withLock { state in
+                if state.looks > 0 { state.onQuiet = continuation }
+                return state.looks == 0
+            }
+            if isQuiet { continuation.resume() }
+        }
     }
 
     // MARK: - Settling
@@ -201,13 +252,25 @@ final class SQLiteConsumer: QueueConsumer {
 
     // MARK: - Closing
 
+    /// One that was dropped gives back what it held as if it had been closed, if the client is still open.
+    deinit {
+        let held = state.withLock { $0.isClosed ? nil : $0.ledger.takeAll() }
+        guard let held else { return }
+        file.commits.post { [member] transaction in
+            try transaction.giveBack(held, isCounted: true, by: member)
+            try transaction.leave(member)
+        }
+    }
+
     func close() async {
-        let held: [Receipt]? = state.withLock { state in
+        let left: (held: [Receipt], tickets: Set<Wakeups.Ticket>)? = state.withLock { state in
             guard !state.isClosed else { return nil }
             state.isClosed = true
-            return state.ledger.takeAll()
+            return (state.ledger.takeAll(), state.tickets)
         }
-        guard let held else { return }
+        guard let (held, tickets) = left else { return }
+        for ticket in tickets { file.wakeups.giveUp(ticket) }
+        await quiet()
         await giveBack(held, isCounted: true)
         let member = member
         _ = try? await file.commits.perform(isDurable: false) { transaction in try transaction.leave(member) }

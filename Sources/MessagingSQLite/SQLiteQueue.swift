@@ -42,7 +42,7 @@ public final class SQLiteQueue: MessageQueue {
     ///     clock; the machine's clocks by default.
     ///   - logger: Where the client reports.
     public init(_ configuration: SQLiteConfiguration, clock: QueueClock = .system, logger: Logger) {
-        self.configuration = configuration
+        self.configuration = configuration.settled
         self.clock = clock
         self.logger = logger
     }
@@ -71,17 +71,20 @@ public final class SQLiteQueue: MessageQueue {
             guard let opened = try await task?.value else { throw GroupCommit.closed }
             let isOurs = shared.withLock { shared in
                 switch shared.state {
-                case .opening, .open:
+                case .opening(let current) where current == task:
                     shared.state = .open(opened)
                     return true
-                case .new, .closed: return false
+                case .open(let file): return file === opened
+                case .opening, .new, .closed: return false
                 }
             }
             if isOurs { return opened }
             failure = GroupCommit.closed
         } catch {
-            // The next call tries again.
-            shared.withLock { shared in if case .opening = shared.state { shared.state = .new } }
+            // The next call tries again; one that has begun already is left alone.
+            shared.withLock { shared in
+                if case .opening(let current) = shared.state, current == task { shared.state = .new }
+            }
             failure = SQLiteErrors.error(error, file: configuration.path, .opening)
         }
         throw failure
@@ -239,7 +242,10 @@ public final class SQLiteQueue: MessageQueue {
             case .new, .closed: return (nil, nil, consumers)
             }
         }
-        for consumer in consumers { await consumer.close() }
+        // Side by side: where the turn to write does not come, each waits for as long as the timeout.
+        await withTaskGroup { group in
+            for consumer in consumers { group.addTask { await consumer.close() } }
+        }
         if let file { await file.close() }
         if let file = try? await task?.value { await file.close() }
     }
@@ -251,7 +257,7 @@ public final class SQLiteQueue: MessageQueue {
     ) async throws(QueueError) -> Result {
         let clock = clock
         return try await file().read { database in
-            try body(Inspection(database: database, now: UnixTime.milliseconds(clock.date())))
+            try body(Inspection(database: database, now: FileTime.present(clock.date())))
         }
     }
 }

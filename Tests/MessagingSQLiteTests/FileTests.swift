@@ -90,7 +90,7 @@ struct FileTests {
 
     @Test func sharesAFileWithAnApplication() async throws {
         let file = try TemporaryFile()
-        let application = try DatabaseQueue(path: file.path)
+        let application = try file.makeConnection()
         try await application.write {
             try $0.execute(sql: "CREATE TABLE user (id INTEGER); INSERT INTO user VALUES (7)")
         }
@@ -105,9 +105,7 @@ struct FileTests {
         let file = try TemporaryFile()
         let queue = file.makeQueue { $0.timeout = .milliseconds(200) }
         try await queue.declare(Self.queue)
-        var configuration = Configuration()
-        configuration.allowsUnsafeTransactions = true
-        let other = try DatabaseQueue(path: file.path, configuration: configuration)
+        let other = try file.makeConnection()
         try await other.writeWithoutTransaction { try $0.beginTransaction(.immediate) }
         let message = Message(text: "one")
         let error = await #expect(throws: QueueError.self) { _ = try await queue.publish([message], to: "orders") }

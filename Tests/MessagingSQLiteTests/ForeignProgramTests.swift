@@ -18,7 +18,7 @@ struct ForeignProgramTests {
         try await queue.declare(
             QueueDefinition("queue:analysis", groups: [GroupDefinition("analysis-workers")], maxReady: 5)
         )
-        other = try DatabaseQueue(path: file.path)
+        other = try file.makeConnection()
     }
 
     private func insert(_ sql: String, _ arguments: StatementArguments = []) throws {
@@ -80,6 +80,51 @@ struct ForeignProgramTests {
             return
         }
         #expect(try await queue.statistics(of: "queue:analysis").stored == .exact(2))
+        await queue.close()
+    }
+
+    @Test("of several rows in one statement only known ids are left out")
+    func severalRows() async throws {
+        try insert("INSERT INTO mq_publish (queue, body, id) VALUES ('queue:analysis', 'one', 'a')")
+        try insert(
+            """
+            INSERT INTO mq_publish (queue, body, id)
+            VALUES ('queue:analysis', 'two', 'b'), ('queue:analysis', 'again', 'a'), ('queue:analysis', 'three', 'c')
+            """
+        )
+        #expect(try await receive(3).map(\.message.text) == ["one", "two", "three"])
+        await queue.close()
+    }
+
+    @Test(
+        "an id whose window has passed is remembered anew, whatever stands behind INSERT",
+        arguments: ["IGNORE", "REPLACE"]
+    )
+    func windowBegins(_ resolution: String) async throws {
+        let sql = "INSERT OR \(resolution) INTO mq_publish (queue, body, id) VALUES ('queue:analysis', 'x', 'a')"
+        try insert(sql)
+        try insert("UPDATE mq_seen_1 SET published_at = 0")
+        try insert(sql)
+        try insert(sql)
+        #expect(try await queue.statistics(of: "queue:analysis").stored == .exact(2))
+        await queue.close()
+    }
+
+    @Test("the bound counts what was given back, as it does for this library")
+    func boundCountsAll() async throws {
+        _ = try await queue.publish((0..<5).map { Message(text: "\($0)") }, to: "queue:analysis")
+        let consumer = try await queue.consume(
+            "queue:analysis",
+            group: "analysis-workers",
+            consumer: "worker-1",
+            options: ConsumerOptions()
+        )
+        for delivery in try await consumer.receive(max: 5, wait: .zero) {
+            try await consumer.settle(delivery, .release)
+        }
+        #expect(throws: DatabaseError.self) {
+            try insert("INSERT INTO mq_publish (queue, body) VALUES ('queue:analysis', 'x')")
+        }
         await queue.close()
     }
 

@@ -27,7 +27,7 @@ extension Duration {
         guard seconds >= 0, attoseconds >= 0 else { return 0 }
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
         if overflow { return .max / 2 }
-        return min(product + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000, .max / 2)
+        return min(product, .max / 2) + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
     }
 
     /// The duration in seconds.

@@ -24,6 +24,8 @@ final class GroupCommit: Sendable {
 
     /// How many operations share a transaction at most.
     private static let batch = 256
+    /// How many transactions follow each other before others may use the connection.
+    private static let stretch = 64
 
     private let pool: DatabasePool
     private let turn: WriteTurn
@@ -80,6 +82,11 @@ final class GroupCommit: Sendable {
         return try result.get()
     }
 
+    /// Runs an operation that nobody waits for.
+    func post(_ body: @escaping @Sendable (Transaction) throws -> Void) {
+        add(Posted(deadline: QueueClock.system.now() + configuration.timeout, body: body))
+    }
+
     /// How many transactions were committed.
     var count: Int { state.withLock { $0.commits } }
     /// How many operations wait for a transaction.
@@ -105,13 +112,13 @@ final class GroupCommit: Sendable {
 
     /// Runs transactions until nobody waits, on the queue of the writing connection.
     private func run(_ database: Database) {
-        while true {
+        for _ in 0..<Self.stretch {
             let goesOn = state.withLock { state in
                 state.isRunning = !state.waiting.isEmpty
                 return state.isRunning
             }
-            guard goesOn else { break }
-            let effects: Effects
+            guard goesOn else { return finish() }
+            var effects: Effects
             do {
                 try turn.take {
                     self.state.withLock { $0.isHeldUp = true }
@@ -124,7 +131,12 @@ final class GroupCommit: Sendable {
                     return batch
                 }
                 effects = batch.isEmpty ? Effects() : carryOut(batch, database)
-                keepUp(database, after: batch.count { !($0 is Nudge) })
+                if isUpkeepDue(after: batch.count { !($0 is Nudge) }) {
+                    // Nobody waits for it, not even those whose transaction is done.
+                    effects.publish(onCommit)
+                    effects = Effects()
+                    keepUp(database)
+                }
                 turn.giveBack()
             } catch {
                 let batch = state.withLock { state in
@@ -137,6 +149,11 @@ final class GroupCommit: Sendable {
             }
             effects.publish(onCommit)
         }
+        // Others have work for this connection too: whoever looks for what nobody told of.
+        start()
+    }
+
+    private func finish() {
         let onEnd = state.withLock { $0.isShut ? $0.onEnd.take() : nil }
         onEnd?()
     }
@@ -155,15 +172,19 @@ final class GroupCommit: Sendable {
 
     private func carryOut(_ batch: [any WriteOperation], _ database: Database) -> Effects {
         var effects = Effects()
-        if let failure = attempt(batch, database, &effects) {
-            guard batch.count > 1, failure.code != .indeterminate else {
-                effects.concluded += batch.map { ($0, .failure(failure)) }
-                return effects
-            }
-            for operation in batch {
-                if let failure = attempt([operation], database, &effects) {
-                    effects.concluded.append((operation, .failure(failure)))
-                }
+        guard let failure = attempt(batch, database, &effects) else { return effects }
+        // What does not begin fails for all of them: each would wait for as long again.
+        guard batch.count > 1, failure.code != .indeterminate, memory.hasBegun else {
+            effects.concluded += batch.map { ($0, .failure(failure)) }
+            return effects
+        }
+        var rest = batch[...]
+        while let operation = rest.popFirst() {
+            guard let failure = attempt([operation], database, &effects) else { continue }
+            effects.concluded.append((operation, .failure(failure)))
+            guard memory.hasBegun else {
+                effects.concluded += rest.map { ($0, .failure(failure)) }
+                break
             }
         }
         return effects
@@ -179,12 +200,13 @@ final class GroupCommit: Sendable {
         _ effects: inout Effects
     ) -> QueueError? {
         var phase = SQLiteErrors.Phase.writing
+        memory.hasBegun = false
         do {
             if database.isInsideTransaction { try database.rollback() }
             try setDurability(batch.contains { $0.isDurable }, database)
             try database.beginTransaction(.immediate)
-            let now = UnixTime.milliseconds(clock.date())
-            let transaction = Transaction(database, writer: memory, now: now)
+            memory.hasBegun = true
+            let transaction = Transaction(database, writer: memory, date: clock.date())
             for operation in batch { try operation.run(transaction) }
             try transaction.flush()
             phase = .committing
@@ -218,20 +240,24 @@ final class GroupCommit: Sendable {
         var isPlanned = false
     }
 
-    /// Once a second at most: what nobody waits for.
-    private func keepUp(_ database: Database, after operations: Int) {
+    private func isUpkeepDue(after operations: Int) -> Bool {
         let now = QueueClock.system.now()
-        let isBusy: Bool? = schedule.withLock { schedule in
+        return schedule.withLock { schedule in
             schedule.operations += operations
-            guard now >= schedule.at else { return nil }
+            return now >= schedule.at
+        }
+    }
+
+    /// Once a second at most: what nobody waits for.
+    private func keepUp(_ database: Database) {
+        let isBusy = schedule.withLock { schedule in
             defer { schedule.operations = 0 }
             return schedule.operations > Self.quiet
         }
-        guard let isBusy else { return }
         var isDone = true
         do {
             try setDurability(false, database)
-            let now = UnixTime.milliseconds(clock.date())
+            let now = FileTime.present(clock.date())
             isDone = try upkeep.run(database, memory, now: now, isBusy: isBusy)
         } catch {
             if database.isInsideTransaction { try? database.rollback() }
@@ -314,6 +340,24 @@ private final class Nudge: WriteOperation {
     let deadline = QueueClock.system.now() + .seconds(1)
 
     func run(_ transaction: Transaction) {}
+    func conclude(_ result: Swift.Result<Void, QueueError>) {}
+}
+
+/// Does something whose outcome nobody asks for.
+private final class Posted: WriteOperation {
+    let isDurable = false
+    let deadline: Duration
+    private let body: @Sendable (Transaction) throws -> Void
+
+    init(deadline: Duration, body: @escaping @Sendable (Transaction) throws -> Void) {
+        self.deadline = deadline
+        self.body = body
+    }
+
+    func run(_ transaction: Transaction) throws {
+        do { try body(transaction) } catch is QueueError { return }
+    }
+
     func conclude(_ result: Swift.Result<Void, QueueError>) {}
 }
 

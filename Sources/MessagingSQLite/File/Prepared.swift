@@ -58,6 +58,13 @@ struct Prepared {
         while try step() { try read(SQLRow(pointer)) }
     }
 
+    /// Calls a closure with each row until it says that this is enough.
+    func eachWhile(_ values: SQLValue..., read: (SQLRow) throws -> Bool) throws {
+        defer { sqlite3_reset(pointer) }
+        try bind(values)
+        while try step(), try read(SQLRow(pointer)) {}
+    }
+
     private func step() throws -> Bool {
         switch sqlite3_step(pointer) {
         case SQLITE_ROW: return true

@@ -26,6 +26,9 @@ final class SQLiteFile: Sendable {
 
     /// Opens the file, and creates it when it is not there; blocks.
     init(_ configuration: SQLiteConfiguration, clock: QueueClock, logger: Logger) throws {
+        var configuration = configuration
+        // Whoever comes by a link must find the same locks and pipes as SQLite finds the same log.
+        configuration.path = URL(fileURLWithPath: configuration.path).resolvingSymlinksInPath().path
         self.configuration = configuration
         self.clock = clock
         self.logger = logger

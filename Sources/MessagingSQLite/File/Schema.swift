@@ -86,8 +86,10 @@ enum Schema {
     ]
 
     /// The columns of a message, wherever it is.
+    ///
+    /// What may be large is last: SQLite walks through all that comes before a column to read it.
     static let columns = """
-        id TEXT NOT NULL, body BLOB NOT NULL, key TEXT, content_type TEXT, headers BLOB, published_at INTEGER NOT NULL
+        published_at INTEGER NOT NULL, id TEXT NOT NULL, key TEXT, content_type TEXT, headers BLOB, body BLOB NOT NULL
         """
 
     /// Brings a file to the current version, in one transaction.
@@ -132,9 +134,13 @@ enum Schema {
                 SELECT RAISE(IGNORE) FROM mq_seen_\(queue) s JOIN mq_queue q ON q.id = \(queue)
                     WHERE s.id = new.id AND s.published_at + q.dedupe_window > \(now);
                 SELECT RAISE(ABORT, 'the queue has reached its bound') FROM mq_queue q
-                    WHERE q.id = \(queue) AND q.max_ready IS NOT NULL AND q.max_ready <= q.next_seq - 1
-                        - (SELECT coalesce(min(cursor), 0) FROM mq_group WHERE queue_id = \(queue));
-                INSERT OR REPLACE INTO mq_seen_\(queue) (id, digest, published_at)
+                    WHERE q.id = \(queue) AND q.max_ready <= coalesce((SELECT max(q.next_seq - 1 - g.cursor
+                        + (SELECT count(*) FROM mq_waiting w WHERE w.group_id = g.id AND w.due <= \(now))
+                        + (SELECT count(*) FROM mq_held h WHERE h.group_id = g.id))
+                        FROM mq_group g WHERE g.queue_id = \(queue)), q.stored);
+                -- Not INSERT OR REPLACE: what the program says after INSERT would be used instead.
+                DELETE FROM mq_seen_\(queue) WHERE id = new.id;
+                INSERT INTO mq_seen_\(queue) (id, digest, published_at)
                     SELECT new.id, NULL, \(now) FROM mq_queue q
                     WHERE new.id IS NOT NULL AND q.id = \(queue) AND q.dedupe_window > 0;
                 INSERT INTO mq_message_\(queue) (seq, id, body, key, content_type, headers, published_at)

@@ -8,7 +8,7 @@ import Synchronization
 /// before it looks, so that nothing that becomes available between the look and the wait is missed.
 final class Wakeups: Sendable {
     /// A place in the line of a group.
-    struct Ticket: Sendable {
+    struct Ticket: Sendable, Hashable {
         fileprivate let group: Int64
         fileprivate let number: UInt64
     }
@@ -50,7 +50,7 @@ final class Wakeups: Sendable {
     func wait(_ ticket: Ticket, until moment: Duration, clock: QueueClock) async {
         let timer = Task {
             try? await clock.sleep(until: moment)
-            signal(ticket)
+            giveUp(ticket)
         }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -64,7 +64,7 @@ final class Wakeups: Sendable {
                 if isOver { continuation.resume() }
             }
         } onCancel: {
-            signal(ticket)
+            giveUp(ticket)
         }
         timer.cancel()
     }
@@ -121,7 +121,8 @@ final class Wakeups: Sendable {
         for continuation in continuations { continuation.resume() }
     }
 
-    private func signal(_ ticket: Ticket) {
+    /// Ends the wait at a place, or keeps it from beginning.
+    func giveUp(_ ticket: Ticket) {
         let continuation = state.withLock { state -> CheckedContinuation<Void, Never>? in
             state.lines[ticket.group]?.waiters[ticket.number]?.isOver = true
             return state.lines[ticket.group]?.waiters[ticket.number]?.continuation.take()

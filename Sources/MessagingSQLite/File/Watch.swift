@@ -25,7 +25,10 @@ final class Watch: Sendable {
         timer.setEventHandler {
             guard wakeups.count > 0 else { return }
             peers.checkAgain()
+            // Where a writer waits for its turn, one question is enough.
+            guard last.mayAsk() else { return }
             pool.asyncWriteWithoutTransaction { database in
+                defer { last.wasAnswered() }
                 guard let version = try? Int64.fetchOne(database, sql: "PRAGMA data_version"), last.isNew(version)
                 else { return }
                 wakeups.wakeAll()
@@ -44,7 +47,17 @@ final class Watch: Sendable {
 /// The version of the file's content that was seen last, as the writing connection sees it: its own commits do not
 /// change it.
 private final class LastVersion: Sendable {
+    private let isAsked = Mutex(false)
     private let version = Mutex<Int64>(-1)
+
+    func mayAsk() -> Bool {
+        isAsked.withLock { isAsked in
+            defer { isAsked = true }
+            return !isAsked
+        }
+    }
+
+    func wasAnswered() { isAsked.withLock { $0 = false } }
 
     func isNew(_ seen: Int64) -> Bool {
         version.withLock { version in

@@ -23,7 +23,10 @@ extension Transaction {
         }
         let missing = wanted.groups.filter { queue.group($0.name) == nil }
         if missing.isEmpty { return }
-        for group in missing { try add(group, to: queue.id, named: queue.name) }
+        // What is due was there before the new groups.
+        while let due = try promote(queue), due <= now {}
+        let slowest = try slowestCursor(of: queue.id)
+        for group in missing { try add(group, to: queue.id, named: queue.name, slowest: slowest) }
         if queue.groups.isEmpty { try removeUnread(before: missing, queue) }
         try noteTopologyChange()
     }
@@ -40,7 +43,7 @@ extension Transaction {
             )
         let id = database.lastInsertedRowID
         for statement in Schema.tables(of: id, named: definition.name) { try database.execute(sql: statement) }
-        for group in definition.groups { try add(group, to: id, named: definition.name) }
+        for group in definition.groups { try add(group, to: id, named: definition.name, slowest: nil) }
         try noteTopologyChange()
     }
 
@@ -48,7 +51,9 @@ extension Transaction {
     ///
     /// Beyond the slowest group nothing has been removed, so the group reads on from there. Of what is before that only
     /// some is left; it is given to the group one by one, as if it had been taken back.
-    private func add(_ group: GroupDefinition, to id: Int64, named name: String) throws {
+    ///
+    /// `slowest` is how far the slowest group has read that was there before, `nil` when there was none.
+    private func add(_ group: GroupDefinition, to id: Int64, named name: String, slowest: Int64?) throws {
         let end =
             try prepared("SELECT next_seq - 1 FROM mq_queue WHERE id = ?").first(.integer(id)) { $0.integer(0) } ?? 0
         let start: Int64
@@ -61,12 +66,9 @@ extension Transaction {
             // By publication and not by place: scheduled messages enter the log later than they were published.
             let first =
                 try prepared("SELECT min(seq) FROM mq_message_\(id) WHERE published_at >= ?")
-                .first(.integer(UnixTime.milliseconds(date))) { $0.optionalInteger(0) } ?? nil
+                .first(.integer(FileTime.present(date))) { $0.optionalInteger(0) } ?? nil
             start = first.map { $0 - 1 } ?? end
         }
-        let slowest =
-            try prepared("SELECT min(cursor) FROM mq_group WHERE queue_id = ?")
-            .first(.integer(id)) { $0.optionalInteger(0) } ?? nil
         let cursor = max(start, slowest ?? start)
         try prepared(
             "INSERT INTO mq_group (queue_id, name, lease, max_attempts, start, cursor) VALUES (?, ?, ?, ?, ?, ?)"
@@ -87,6 +89,11 @@ extension Transaction {
         for (position, key) in left {
             try bring(Pending(position: position), key: queue.isKeyed ? key : nil, added, queue)
         }
+    }
+
+    private func slowestCursor(of id: Int64) throws -> Int64? {
+        try prepared("SELECT min(cursor) FROM mq_group WHERE queue_id = ?")
+            .first(.integer(id)) { $0.optionalInteger(0) } ?? nil
     }
 
     /// Without any group nothing is ever finished: what the first ones skip is finished when they are added.
@@ -110,27 +117,5 @@ extension Transaction {
         }
         return definition
     }
-}
-
-extension QueueDefinition {
-    /// Names each setting of an existing queue that another declaration wants otherwise, with both values.
-    fileprivate func differences(from wanted: QueueDefinition) -> [String] {
-        difference("dedupeWindow", dedupeWindow, wanted.dedupeWindow)
-            + difference("retention", retention, wanted.retention)
-            + difference("maxReady", maxReady.map(String.init) ?? "none", wanted.maxReady.map(String.init) ?? "none")
-            + difference("ordering", ordering, wanted.ordering)
-    }
-}
-
-extension GroupDefinition {
-    /// Names each setting of an existing group that another declaration wants otherwise; its start is past.
-    fileprivate func differences(from wanted: GroupDefinition) -> [String] {
-        difference("lease of group '\(name)'", lease, wanted.lease)
-            + difference("maxAttempts of group '\(name)'", maxAttempts, wanted.maxAttempts)
-    }
-}
-
-private func difference<Value: Equatable>(_ setting: String, _ existing: Value, _ wanted: Value) -> [String] {
-    existing == wanted ? [] : ["\(setting) is \(existing), not \(wanted)"]
 }
 #endif

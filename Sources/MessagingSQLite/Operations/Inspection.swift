@@ -39,14 +39,16 @@ struct Inspection {
         let due = try count("SELECT count(*) FROM mq_scheduled WHERE queue_id = ? AND due <= ?", queue.id)
         let scheduled = try count("SELECT count(*) FROM mq_scheduled WHERE queue_id = ? AND due > ?", queue.id)
         var groups: [GroupStatistics] = []
+        var redriven = 0
         for group in queue.groups {
             groups.append(try statistics(group, queue, next: next, due: due, scheduled: scheduled))
+            redriven += try self.redriven(group)
         }
         return QueueStatistics(
             queue: name,
             groups: groups.sorted { $0.group < $1.group },
             scheduled: .exact(scheduled),
-            stored: .exact(stored + due),
+            stored: .exact(stored + due + scheduled + redriven),
             arrived: .exact(Int(clamping: next - 1) + due)
         )
     }
@@ -89,6 +91,17 @@ struct Inspection {
         )
     }
 
+    /// How many messages are kept for a group alone.
+    private func redriven(_ group: GroupInfo) throws -> Int {
+        try prepared(
+            """
+            SELECT (SELECT count(*) FROM mq_inflight WHERE group_id = ?1 AND seq < 0)
+                + (SELECT count(*) FROM mq_waiting INDEXED BY mq_waiting_seq WHERE group_id = ?1 AND seq < 0)
+                + (SELECT count(*) FROM mq_held INDEXED BY mq_held_seq WHERE group_id = ?1 AND seq < 0)
+            """
+        ).first(.integer(group.id)) { Int(clamping: $0.integer(0)) } ?? 0
+    }
+
     /// When the oldest message that is ready or in flight was published.
     private func oldest(_ group: GroupInfo, _ queue: QueueInfo, cursor: Int64) throws -> Int64? {
         let unread = try prepared(queue.sql.publishedAt).first(.integer(cursor)) { $0.integer(0) }
@@ -98,21 +111,25 @@ struct Inspection {
                 """
                 SELECT min(m.published_at) FROM mq_message_\(queue.id) m WHERE m.seq IN (
                     SELECT min(seq) FROM mq_inflight WHERE group_id = ?1 AND seq > 0
+                        AND (until > ?2 OR attempt < ?3)
                     UNION ALL
                     SELECT min(seq) FROM mq_waiting WHERE group_id = ?1 AND seq > 0 AND due <= ?2
                     UNION ALL
                     SELECT min(seq) FROM mq_held WHERE group_id = ?1 AND seq > 0)
                 """
-            ).first(.integer(group.id), .integer(now)) { $0.optionalInteger(0) } ?? nil
+            ).first(.integer(group.id), .integer(now), .integer(group.definition.maxAttempts)) { $0.optionalInteger(0) }
+            ?? nil
         let redriven =
             try prepared(
                 """
                 SELECT min(r.published_at) FROM mq_redriven r WHERE r.number IN (
-                    SELECT -seq FROM (SELECT seq FROM mq_inflight WHERE group_id = ?1 AND seq < 0 LIMIT 100)
+                    SELECT -seq FROM (SELECT seq FROM mq_inflight WHERE group_id = ?1 AND seq < 0
+                        AND (until > ?2 OR attempt < ?3) LIMIT 100)
                     UNION ALL
                     SELECT -seq FROM (SELECT seq FROM mq_waiting WHERE group_id = ?1 AND seq < 0 AND due <= ?2 LIMIT 100))
                 """
-            ).first(.integer(group.id), .integer(now)) { $0.optionalInteger(0) } ?? nil
+            ).first(.integer(group.id), .integer(now), .integer(group.definition.maxAttempts)) { $0.optionalInteger(0) }
+            ?? nil
         return [unread, read, redriven].compactMap { $0 }.min()
     }
 
@@ -176,11 +193,13 @@ struct Inspection {
 
     func scheduled(of name: String, after: String?, limit: Int) throws -> Page<ScheduledMessage> {
         let queue = try queue(name)
-        var start: (due: Int64, number: Int64) = (.min, 0)
+        // What is due is available, whether somebody has looked or not.
+        var start: (due: Int64, number: Int64) = (now, .max)
         if let after {
             let parts = after.split(separator: ":", omittingEmptySubsequences: false)
             guard parts.count == 2, let due = Int64(parts[0]) else { throw Self.unknownPage(name) }
-            start = (due, try Self.number(String(parts[1]), name))
+            let number = try Self.number(String(parts[1]), name)
+            if due > now { start = (due, number) }
         }
         var found: [ScheduledMessage] = []
         var next: String?
@@ -188,13 +207,12 @@ struct Inspection {
         try prepared(
             """
             SELECT \(StoredMessage.columns), number FROM mq_scheduled
-            WHERE queue_id = ?1 AND due > ?4 AND (due, number) > (?2, ?3) ORDER BY due, number LIMIT ?5
+            WHERE queue_id = ?1 AND (due, number) > (?2, ?3) ORDER BY due, number LIMIT ?4
             """
         ).each(
             .integer(queue.id),
             .integer(start.due),
             .integer(start.number),
-            .integer(now),
             .integer(limit + 1)
         ) { row in
             guard found.count < limit else {

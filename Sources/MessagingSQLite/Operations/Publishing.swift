@@ -38,6 +38,7 @@ extension Transaction {
     /// Adds messages to a queue; the outcomes are in their order.
     func publish(_ publications: [Publication], to name: String) throws -> [PublishOutcome] {
         let queue = try queue(name)
+        try catchUp(queue)
         var batch = try PublishBatch(queue, self)
         var outcomes: [PublishOutcome] = []
         outcomes.reserveCapacity(publications.count)
@@ -148,8 +149,8 @@ private struct PublishBatch {
     private func dueTime(of message: Message) -> Int64? {
         switch message.due {
         case nil: nil
-        case .after(let delay): Saturating.sum(transaction.now, delay.milliseconds)
-        case .at(let date): UnixTime.milliseconds(date)
+        case .after(let delay): delay > .zero ? transaction.after(delay.milliseconds) : transaction.now
+        case .at(let date): FileTime.future(date)
         }
     }
 
@@ -164,6 +165,16 @@ private struct PublishBatch {
 }
 
 extension Transaction {
+    /// Carries out what time alone has brought and nobody has looked for, as far as publishing depends on it.
+    ///
+    /// What is due comes before what is published now: behind one key that is an order that was promised. With a bound,
+    /// what is available again fills it.
+    private func catchUp(_ queue: QueueInfo) throws {
+        while let due = try promote(queue), due <= now, queue.isKeyed {}
+        guard queue.maxReady != nil else { return }
+        for group in queue.groups { _ = try expire(group, of: queue) }
+    }
+
     /// The position that the next message of a queue gets.
     func nextPosition(of queue: QueueInfo) throws -> Int64 {
         try prepared("SELECT next_seq FROM mq_queue WHERE id = ?").first(.integer(queue.id)) { $0.integer(0) } ?? 1
@@ -185,8 +196,10 @@ extension Transaction {
             """
         ).first(.integer(queue.id), .integer(now)) { $0.optionalInteger(0) }
         if let count = perGroup ?? nil { return Int(clamping: count) }
-        return try prepared("SELECT stored FROM mq_queue WHERE id = ?")
+        let stored =
+            try prepared("SELECT stored FROM mq_queue WHERE id = ?")
             .first(.integer(queue.id)) { Int(clamping: $0.integer(0)) } ?? 0
+        return stored + notedStored(queue)
     }
 }
 

@@ -86,7 +86,7 @@ extension Transaction {
         if pending.attempt >= group.definition.maxAttempts {
             try bury(pending, .attemptsExhausted, error, group, queue)
         } else {
-            try wait(pending, until: Saturating.sum(now, delay.milliseconds), group)
+            try wait(pending, until: delay > .zero ? after(delay.milliseconds) : now, group)
             wake(group, of: queue)
         }
         return true
@@ -110,7 +110,7 @@ extension Transaction {
     func renew(_ receipts: [Receipt], by member: Member) throws -> [Bool] {
         let (_, group) = try group(member.group, of: member.queue)
         try noteSeen(member, group)
-        let until = Saturating.sum(now, group.lease)
+        let until = after(group.lease)
         let update = try prepared("UPDATE mq_inflight SET until = ? WHERE group_id = ? AND seq = ? AND fence = ?")
         return try receipts.map { receipt in
             try update.run(

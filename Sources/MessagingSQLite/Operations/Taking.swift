@@ -40,8 +40,9 @@ extension Transaction {
         let nextWaiting = try round.takeWaiting(max)
         try round.takeUnread(max)
         taken.deliveries = round.deliveries
-        taken.hasMore = try round.finish()
         taken.next = [nextScheduled, nextWaiting, nextExpiry].compactMap { $0 }.min()
+        // What one transaction does not get done by time alone is there for the next one too.
+        taken.hasMore = try round.finish() || (taken.next ?? .max) <= now
         return taken
     }
 
@@ -126,10 +127,13 @@ private struct TakeRound {
     private var cursor: Int64
     private let end: Int64
     private var hasMoreWaiting = false
+    private var bytes = 0
     private(set) var deliveries: [Delivery] = []
 
     /// How many messages behind a busy key one look passes over.
     private static let passed = 1000
+    /// After how many bytes of bodies one look ends, however many deliveries were asked for.
+    private static let mostBytes = 64 << 20
 
     init(_ queue: QueueInfo, _ group: GroupInfo, _ member: Member, _ transaction: Transaction) throws {
         self.queue = queue
@@ -176,6 +180,10 @@ private struct TakeRound {
         }
         hasMoreWaiting = found.count > max
         for (pending, due) in found.prefix(max) {
+            guard bytes < Self.mostBytes else {
+                hasMoreWaiting = true
+                break
+            }
             try transaction.prepared("DELETE FROM mq_waiting WHERE group_id = ? AND due = ? AND seq = ?")
                 .run(.integer(group.id), .integer(due), .integer(pending.position))
             guard let stored = try transaction.message(at: pending.position, of: queue) else { continue }
@@ -187,10 +195,17 @@ private struct TakeRound {
     /// Takes what nobody of the group has had yet.
     mutating func takeUnread(_ max: Int) throws {
         var passed = 0
-        while deliveries.count < max, cursor < end, passed < Self.passed {
+        while deliveries.count < max, cursor < end, passed < Self.passed, bytes < Self.mostBytes {
             var rows: [(StoredMessage, Int64)] = []
-            try transaction.prepared(queue.sql.read).each(.integer(cursor), .integer(max - deliveries.count)) { row in
-                rows.append((StoredMessage(row), row.integer(StoredMessage.width)))
+            var read = bytes
+            try transaction.prepared(queue.sql.read).eachWhile(
+                .integer(cursor),
+                .integer(max - deliveries.count)
+            ) { row in
+                let stored = StoredMessage(row)
+                rows.append((stored, row.integer(StoredMessage.width)))
+                read += stored.message.body.count
+                return read < Self.mostBytes
             }
             guard let last = rows.last?.1 else {
                 cursor = end
@@ -218,6 +233,7 @@ private struct TakeRound {
     private mutating func hand(_ stored: StoredMessage, _ pending: Pending) throws {
         var pending = pending
         pending.attempt += 1
+        bytes += stored.message.body.count
         if let problem = stored.problem {
             try transaction.bury(pending, .undecodable, problem, group, queue)
             return
@@ -233,7 +249,7 @@ private struct TakeRound {
                 .integer(group.id),
                 .integer(pending.position),
                 .integer(fence),
-                .integer(Saturating.sum(transaction.now, group.lease)),
+                .integer(transaction.after(group.lease)),
                 .integer(pending.attempt),
                 .integer(pending.redrives),
                 .integer(Int64(member.token)),

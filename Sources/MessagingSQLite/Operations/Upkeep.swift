@@ -46,32 +46,55 @@ struct Upkeep: Sendable {
     }
 
     /// Removes messages that every group has finished and that are older than the retention.
+    ///
+    /// What is old and unfinished is passed over; the next run goes on behind it.
     private func trim(_ queue: QueueInfo, _ rows: Int, _ transaction: Transaction) throws {
-        let floor =
+        let cursors = try transaction.prepared("SELECT min(cursor) FROM mq_group WHERE queue_id = ?")
+            .first(.integer(queue.id)) { $0.optionalInteger(0) }
+        guard let read = cursors ?? nil else { return }
+        let pending =
             try transaction.prepared(
                 """
                 SELECT min(place) FROM (
-                    SELECT cursor AS place FROM mq_group WHERE queue_id = ?1
-                    UNION ALL
-                    SELECT (SELECT min(seq) - 1 FROM mq_inflight WHERE group_id = g.id AND seq > 0)
+                    SELECT (SELECT min(seq) FROM mq_inflight WHERE group_id = g.id AND seq > 0) AS place
                         FROM mq_group g WHERE queue_id = ?1
                     UNION ALL
-                    SELECT (SELECT min(seq) - 1 FROM mq_waiting INDEXED BY mq_waiting_seq
+                    SELECT (SELECT min(seq) FROM mq_waiting INDEXED BY mq_waiting_seq
                         WHERE group_id = g.id AND seq > 0) FROM mq_group g WHERE queue_id = ?1
                     UNION ALL
-                    SELECT (SELECT min(seq) - 1 FROM mq_held INDEXED BY mq_held_seq
+                    SELECT (SELECT min(seq) FROM mq_held INDEXED BY mq_held_seq
                         WHERE group_id = g.id AND seq > 0) FROM mq_group g WHERE queue_id = ?1)
                 """
             ).first(.integer(queue.id)) { $0.optionalInteger(0) } ?? nil
-        guard let floor else { return }
+        let start = transaction.writer.trimmed[queue.id] ?? 0
+        let horizon = transaction.now - queue.retention
+        let part = """
+            SELECT seq, published_at FROM mq_message_\(queue.id) WHERE seq > ?1 AND seq <= ?2 ORDER BY seq
+                LIMIT \(rows)
+            """
+        let seen = try transaction.prepared("SELECT count(*), max(seq), max(published_at) FROM (\(part))")
+            .first(.integer(start), .integer(read)) { ($0.integer(0), $0.integer(1), $0.integer(2)) }
         let removed = try transaction.prepared(
             """
-            DELETE FROM mq_message_\(queue.id) WHERE seq IN (
-                SELECT seq FROM (SELECT seq, published_at FROM mq_message_\(queue.id) WHERE seq <= ?1
-                    ORDER BY seq LIMIT \(rows)) WHERE published_at <= ?2)
+            DELETE FROM mq_message_\(queue.id) WHERE seq IN (SELECT seq FROM (\(part)) m
+                WHERE published_at <= ?3 AND (seq < ?4 OR NOT EXISTS (SELECT 1 FROM mq_group g WHERE g.queue_id = ?5 AND (
+                    EXISTS (SELECT 1 FROM mq_inflight i WHERE i.group_id = g.id AND i.seq = m.seq)
+                    OR EXISTS (SELECT 1 FROM mq_waiting w INDEXED BY mq_waiting_seq
+                        WHERE w.group_id = g.id AND w.seq = m.seq)
+                    OR EXISTS (SELECT 1 FROM mq_held h INDEXED BY mq_held_seq
+                        WHERE h.group_id = g.id AND h.seq = m.seq)))))
             """
-        ).run(.integer(floor), .integer(transaction.now - queue.retention))
+        ).run(
+            .integer(start),
+            .integer(read),
+            .integer(horizon),
+            .integer(pending ?? .max),
+            .integer(queue.id)
+        )
         transaction.noteStored(-removed, queue)
+        // From the begin again once something is young enough to stay.
+        let isOld = seen.map { $0.0 == Int64(rows) && $0.2 <= horizon } ?? false
+        transaction.writer.trimmed[queue.id] = isOld ? seen?.1 : nil
     }
 
     /// Forgets ids whose window has passed, a part of the table at a time.

@@ -1,8 +1,6 @@
-import Messaging
-
 extension QueueDefinition {
     /// Names each setting of an existing queue that another declaration wants otherwise, with both values.
-    func differences(from wanted: QueueDefinition) -> [String] {
+    package func differences(from wanted: QueueDefinition) -> [String] {
         difference("dedupeWindow", dedupeWindow, wanted.dedupeWindow)
             + difference("retention", retention, wanted.retention)
             + difference("maxReady", maxReady.map(String.init) ?? "none", wanted.maxReady.map(String.init) ?? "none")
@@ -12,7 +10,7 @@ extension QueueDefinition {
 
 extension GroupDefinition {
     /// Names each setting of an existing group that another declaration wants otherwise; its start is past.
-    func differences(from wanted: GroupDefinition) -> [String] {
+    package func differences(from wanted: GroupDefinition) -> [String] {
         difference("lease of group '\(name)'", lease, wanted.lease)
             + difference("maxAttempts of group '\(name)'", maxAttempts, wanted.maxAttempts)
     }
