@@ -47,7 +47,11 @@ enum ThroughputChild {
             report("consume", number, part, ours, theirs, file)
         }
         // Upkeep gives the space back while somebody waits.
-        for _ in 0..<60 where size(file) > 64 << 20 { _ = try await consumer.receive(max: 1, wait: .seconds(2)) }
+        var last = 0
+        for _ in 0..<30 where size(file) != last {
+            last = size(file)
+            _ = try await consumer.receive(max: 1, wait: .seconds(2))
+        }
         QueueChild.say("{\"end\":true,\"file_bytes\":\(size(file)),\"wal_bytes\":\(size(file + "-wal"))}")
         await queue.close()
     }

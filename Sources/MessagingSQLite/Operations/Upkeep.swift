@@ -127,17 +127,18 @@ struct Upkeep: Sendable {
             .run(.text(isDone ? "" : last), .integer(next), .integer(queue.id))
     }
 
-    /// Gives unused pages back to the file system when they are most of the file.
+    /// Gives unused pages back to the file system: when they are most of the file while others use it, because pages
+    /// have to be moved for that, and down to a quarter of it otherwise.
     ///
     /// - Returns: Whether no more than that are left.
     private func shrink(_ database: Database, _ isBusy: Bool) throws -> Bool {
         let pages = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 0
         let free = try Int.fetchOne(database, sql: "PRAGMA freelist_count") ?? 0
-        guard free > 256, free * 4 > pages * 3 else { return true }
+        func isEnough(_ free: Int, of pages: Int) -> Bool { free <= 256 || free * 4 <= pages * (isBusy ? 3 : 1) }
+        if isEnough(free, of: pages) { return true }
         let step = isBusy ? Self.pagesWhileBusy : Self.pages
         try database.execute(sql: "PRAGMA incremental_vacuum(\(step))")
-        let (stillFree, stillThere) = (free - step, pages - step)
-        let isDone = stillFree <= 256 || stillFree * 4 <= stillThere * 3
+        let isDone = isEnough(free - step, of: pages - step)
         // The file itself gets shorter when the log is written back to it.
         if isDone { _ = try Row.fetchOne(database, sql: "PRAGMA wal_checkpoint(PASSIVE)") }
         return isDone
