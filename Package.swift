@@ -46,6 +46,7 @@ let package = Package(
         .library(name: "MessagingMemory", targets: ["MessagingMemory"]),
         .library(name: "MessagingRedis", targets: ["MessagingRedis"]),
         .library(name: "MessagingSQLite", targets: ["MessagingSQLite"]),
+        .library(name: "MessagingConformance", targets: ["MessagingConformance"]),
         .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
         .executable(name: "mq", targets: ["mq"]),
     ],
@@ -115,6 +116,7 @@ let package = Package(
             dependencies: ["Messaging", logging, grdb, sqlite3],
             swiftSettings: settings
         ),
+        .target(name: "MessagingConformance", dependencies: ["Messaging"], swiftSettings: settings),
         .target(
             name: "MessagingPipeline",
             dependencies: [
@@ -130,7 +132,8 @@ let package = Package(
         .executableTarget(
             name: "mq",
             dependencies: [
-                "Messaging", "MessagingMemory", "MessagingPipeline", redisBackend, sqliteBackend, grdb, logging,
+                "Messaging", "MessagingMemory", "MessagingConformance", "MessagingPipeline", redisBackend,
+                sqliteBackend, grdb, logging,
                 metrics,
                 lifecycle, httpClient,
                 .product(name: "Yams", package: "Yams"),
@@ -170,7 +173,7 @@ let package = Package(
         ),
         .testTarget(
             name: "MessagingMemoryTests",
-            dependencies: ["MessagingMemory", "Messaging", "TestSupport"],
+            dependencies: ["MessagingMemory", "Messaging", "MessagingConformance", "TestSupport"],
             swiftSettings: settings
         ),
         .testTarget(
@@ -184,7 +187,9 @@ let package = Package(
         ),
         .testTarget(
             name: "MessagingSQLiteTests",
-            dependencies: ["MessagingSQLite", "MessagingMemory", "Messaging", "TestSupport", grdb, logging],
+            dependencies: [
+                "MessagingSQLite", "MessagingMemory", "Messaging", "MessagingConformance", "TestSupport", grdb, logging,
+            ],
             swiftSettings: settings
         ),
         .testTarget(
@@ -220,14 +225,18 @@ let package = Package(
         ),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["MessagingRedis", "Messaging", "BrokerSupport", "TestSupport", "queue-child", logging],
+            dependencies: [
+                "MessagingRedis", "Messaging", "MessagingConformance", "BrokerSupport", "TestSupport", "queue-child",
+                logging,
+            ],
             path: "Integration/RedisTests",
             swiftSettings: settings
         ),
         .testTarget(
             name: "SQLiteTests",
             dependencies: [
-                "MessagingSQLite", "Messaging", "BrokerSupport", "TestSupport", "queue-child", grdb, logging,
+                "MessagingSQLite", "Messaging", "MessagingConformance", "BrokerSupport", "TestSupport", "queue-child",
+                grdb, logging,
             ],
             path: "Integration/SQLiteTests",
             swiftSettings: settings

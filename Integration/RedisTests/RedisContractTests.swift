@@ -2,12 +2,13 @@ import BrokerSupport
 import Foundation
 import Logging
 import Messaging
+import MessagingConformance
 import MessagingRedis
 import TestSupport
 import Testing
 
 /// The contract's cases on a live Redis: the server of `Integration/with-brokers`, or one of the test's own.
-struct RedisHarness: ContractHarness {
+struct RedisHarness: ConformanceHarness {
     let url: String
 
     var timeUnit: Duration { .milliseconds(250) }
@@ -30,8 +31,8 @@ struct RedisHarness: ContractHarness {
     .timeLimit(.minutes(5))
 )
 struct RedisContractTests {
-    @Test(arguments: ContractCase.all)
-    func keeps(_ law: ContractCase) async throws {
+    @Test(arguments: Conformance.all)
+    func keeps(_ law: ConformanceCase) async throws {
         // Without the server of `with-brokers`, one for each case, so that it ends with the case.
         let shared = ProcessInfo.processInfo.environment["MQ_TEST_REDIS_URL"]
         let own = shared == nil ? try PrivateRedis() : nil
@@ -44,7 +45,7 @@ struct RedisContractTests {
             // Not a skip: what is not claimed is refused, and that is checked.
             return try await Self.refuses(feature, harness)
         }
-        try await law.run(harness)
+        try await law.run(on: harness)
     }
 
     /// A feature that is not claimed throws `unsupported`.

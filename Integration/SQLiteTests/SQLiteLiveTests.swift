@@ -1,11 +1,12 @@
 import Foundation
 import Messaging
+import MessagingConformance
 import MessagingSQLite
 import TestSupport
 import Testing
 
 /// The contract's cases on a file with the machine's clock, each client with connections of its own.
-private struct LiveHarness: ContractHarness {
+private struct LiveHarness: ConformanceHarness {
     let file: QueueFile
 
     var timeUnit: Duration { .milliseconds(200) }
@@ -17,10 +18,10 @@ private struct LiveHarness: ContractHarness {
 
 @Suite("SQLite keeps the contract in real time", .serialized, .timeLimit(.minutes(5)))
 struct SQLiteLiveTests {
-    @Test(arguments: ContractCase.all)
-    func keeps(_ law: ContractCase) async throws {
+    @Test(arguments: Conformance.all)
+    func keeps(_ law: ConformanceCase) async throws {
         let file = try QueueFile()
-        try await law.run(LiveHarness(file: file))
+        try await law.run(on: LiveHarness(file: file))
         #expect(try file.integrity() == "ok")
     }
 }

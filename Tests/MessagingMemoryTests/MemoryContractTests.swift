@@ -1,11 +1,12 @@
 import Messaging
+import MessagingConformance
 import MessagingMemory
 import Synchronization
 import TestSupport
 import Testing
 
 /// The contract's cases on the memory queue, with a clock that moves only when a case lets time pass.
-struct MemoryHarness: ContractHarness {
+struct MemoryHarness: ConformanceHarness {
     private let clock: ManualClock
     private let broker: MemoryQueue
 
@@ -25,14 +26,14 @@ struct MemoryHarness: ContractHarness {
 
 @Suite("The memory queue keeps the contract")
 struct MemoryContractTests {
-    @Test(arguments: ContractCase.all)
-    func keeps(_ law: ContractCase) async throws {
-        try await law.run(MemoryHarness())
+    @Test(arguments: Conformance.all)
+    func keeps(_ law: ConformanceCase) async throws {
+        try await law.run(on: MemoryHarness())
     }
 
     @Test("every case has an id of its own")
     func ids() {
-        let ids = ContractCase.all.map(\.id)
+        let ids = Conformance.all.map(\.id)
         #expect(Set(ids).count == ids.count)
         #expect(ids.count >= 35)
     }

@@ -17,7 +17,7 @@ struct SampleInput: Sendable {
     init(unique: Int = 60, duplicates: Int = 15, malformed: Int = 0) {
         self.unique = unique
         self.duplicates = duplicates
-        var generator = TestSupport.SeededGenerator(seed: 11)
+        var generator = SeededGenerator(seed: 11)
         let texts = (0..<unique).map { _ in
             (0..<12).map { _ in "w\(Int.random(in: 0..<100_000, using: &generator))x" }.joined(separator: " ")
         }
@@ -43,13 +43,13 @@ struct SampleInput: Sendable {
 /// A queue whose broker loses answers, is away now and then, and delivers some messages twice.
 final class UnreliableQueue: QueueDecorator {
     let base: any MessageQueue
-    private let state: Mutex<TestSupport.SeededGenerator>
+    private let state: Mutex<SeededGenerator>
     private let isDown = Atomic(false)
     private let noted = Mutex((failed: 0, repeated: 0))
 
     init(_ base: any MessageQueue, seed: UInt64) {
         self.base = base
-        state = Mutex(TestSupport.SeededGenerator(seed: seed))
+        state = Mutex(SeededGenerator(seed: seed))
     }
 
     /// How many calls failed and how many messages were delivered again.

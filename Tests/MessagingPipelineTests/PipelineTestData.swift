@@ -1,4 +1,5 @@
 import Foundation
+import Messaging
 
 @testable import MessagingPipeline
 

@@ -1,3 +1,4 @@
+import Messaging
 import TestSupport
 import Testing
 
@@ -6,7 +7,7 @@ import Testing
 @Suite struct SortedKeysTests {
     @Test(arguments: 0..<6 as Range<UInt64>)
     func likeASortedArray(seed: UInt64) {
-        var generator = TestSupport.SeededGenerator(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         var keys = SortedKeys()
         var model: Set<String> = []
         for _ in 0..<4000 {

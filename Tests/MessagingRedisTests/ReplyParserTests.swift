@@ -1,4 +1,5 @@
 #if Redis
+import Messaging
 import TestSupport
 import Testing
 

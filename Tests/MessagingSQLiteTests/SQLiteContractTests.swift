@@ -1,11 +1,12 @@
 import Messaging
+import MessagingConformance
 import MessagingSQLite
 import TestSupport
 import Testing
 
 /// The contract's cases on a file, each client with connections of its own, on a clock that moves only when a case lets
 /// time pass.
-struct SQLiteHarness: ContractHarness {
+struct SQLiteHarness: ConformanceHarness {
     private let clock = ManualClock()
     private let file: TemporaryFile
 
@@ -22,8 +23,8 @@ struct SQLiteHarness: ContractHarness {
 
 @Suite("SQLite keeps the contract", .timeLimit(.minutes(2)))
 struct SQLiteContractTests {
-    @Test(arguments: ContractCase.all)
-    func keeps(_ law: ContractCase) async throws {
-        try await law.run(try SQLiteHarness())
+    @Test(arguments: Conformance.all)
+    func keeps(_ law: ConformanceCase) async throws {
+        try await law.run(on: try SQLiteHarness())
     }
 }

@@ -1,10 +1,11 @@
 import Messaging
 
-extension ContractCase {
-    static let fidelity = [basic, bytes, headers, names, partialBatch, invalid]
+extension Conformance {
+    static let fidelity: [ConformanceCase] = [basic, bytes, headers, names, partialBatch, invalid]
 
-    private static let basic = ContractCase(
+    private static let basic = ConformanceCase(
         "rt.basic",
+        .fidelity,
         "every message comes once, as it was published, on attempt 1"
     ) { harness in
         let stage = try await Stage(harness)
@@ -22,7 +23,7 @@ extension ContractCase {
         let byID = Dictionary(taken.map { ($0.message.id, $0) }) { first, _ in first }
         try expectEqual(byID.count, 100, "the number of different messages")
         for message in messages {
-            guard let delivery = byID[message.id] else { throw ContractFailure("\(message.id) did not come") }
+            guard let delivery = byID[message.id] else { throw ConformanceFailure("\(message.id) did not come") }
             try expectEqual(delivery.message, message, "the message")
             try expectEqual(delivery.attempt, 1, "the attempt")
             try expectEqual(delivery.queue, stage.name, "the queue")
@@ -34,7 +35,7 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let bytes = ContractCase("rt.bytes", "a body is any bytes, none included") { harness in
+    private static let bytes = ConformanceCase("rt.bytes", .fidelity, "a body is any bytes, none included") { harness in
         let stage = try await Stage(harness)
         let consumer = try await stage.consumer()
         var generator = SeededGenerator(seed: 1)
@@ -51,8 +52,9 @@ extension ContractCase {
         }
     }
 
-    private static let headers = ContractCase(
+    private static let headers = ConformanceCase(
         "rt.headers",
+        .fidelity,
         "header values are any bytes, names are compared byte by byte, or the message is refused"
     ) { harness in
         let stage = try await Stage(harness)
@@ -80,8 +82,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let names = ContractCase(
+    private static let names = ConformanceCase(
         "rt.names",
+        .fidelity,
         "a valid name works on every backend, an invalid one is refused when it is declared"
     ) { harness in
         let queue = try await harness.makeQueue()
@@ -113,8 +116,9 @@ extension ContractCase {
         try expect(definition == nil, "a refused declaration left a queue behind")
     }
 
-    private static let partialBatch = ContractCase(
+    private static let partialBatch = ConformanceCase(
         "rt.partialBatch",
+        .fidelity,
         "one message that is refused never fails its batch"
     ) { harness in
         let stage = try await Stage(harness)
@@ -134,7 +138,7 @@ extension ContractCase {
             case .accepted where index != 50: break
             case .refused(let error) where index == 50:
                 try expectEqual(error.code, tooLarge ? .tooLarge : .invalidArgument, "the refusal")
-            default: throw ContractFailure("the outcome of message \(index) is \(outcome)")
+            default: throw ConformanceFailure("the outcome of message \(index) is \(outcome)")
             }
         }
         let taken = try await stage.take(99, from: consumer)
@@ -144,8 +148,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let invalid = ContractCase(
+    private static let invalid = ConformanceCase(
         "rt.invalid",
+        .fidelity,
         "ids without 1 to 512 bytes and headers that begin with mq- are refused"
     ) { harness in
         let stage = try await Stage(harness)

@@ -1,10 +1,11 @@
 import Messaging
 
-extension ContractCase {
-    static let ordering = [key, keyRetry, keyDead, bound]
+extension Conformance {
+    static let ordering: [ConformanceCase] = [key, keyRetry, keyDead, bound]
 
-    private static let key = ContractCase(
+    private static let key = ConformanceCase(
         "order.key",
+        .ordering,
         "messages of one key are handled one at a time in publish order",
         requires: [.keyedOrder]
     ) { harness in
@@ -52,8 +53,9 @@ extension ContractCase {
         try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0)
     }
 
-    private static let keyRetry = ContractCase(
+    private static let keyRetry = ConformanceCase(
         "order.keyRetry",
+        .ordering,
         "a key that waits for its retry holds itself and no other",
         requires: [.keyedOrder, .delay]
     ) { harness in
@@ -91,8 +93,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let keyDead = ContractCase(
+    private static let keyDead = ConformanceCase(
         "order.keyDead",
+        .ordering,
         "a key goes on after its head has become a dead letter",
         requires: [.keyedOrder, .deadLetters]
     ) { harness in
@@ -111,8 +114,9 @@ extension ContractCase {
         try await stage.expectFigures(ready: 0, inFlight: 0, dead: 1)
     }
 
-    private static let bound = ContractCase(
+    private static let bound = ConformanceCase(
         "par.bound",
+        .ordering,
         "a consumer holds what it asked for and no more; the rest goes to others"
     ) { harness in
         let stage = try await Stage(harness)

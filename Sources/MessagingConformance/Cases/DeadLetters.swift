@@ -1,10 +1,11 @@
 import Messaging
 
-extension ContractCase {
-    static let deadLetters = [reason, poison, inspect, redrive, discardLetters]
+extension Conformance {
+    static let deadLetters: [ConformanceCase] = [reason, poison, inspect, redrive, discardLetters]
 
-    private static let reason = ContractCase(
+    private static let reason = ConformanceCase(
         "dlq.reason",
+        .deadLetters,
         "a dead letter has its message, group, reason, error, attempts and history",
         requires: [.deadLetters]
     ) { harness in
@@ -34,8 +35,9 @@ extension ContractCase {
         try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0, dead: 1)
     }
 
-    private static let poison = ContractCase(
+    private static let poison = ConformanceCase(
         "dlq.poison",
+        .deadLetters,
         "a message that is rejected on attempt 1 is a dead letter, and the next one flows",
         requires: [.deadLetters]
     ) { harness in
@@ -54,8 +56,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let inspect = ContractCase(
+    private static let inspect = ConformanceCase(
         "dlq.inspect",
+        .deadLetters,
         "listing dead letters in pages and by filter changes nothing",
         requires: [.deadLetters]
     ) { harness in
@@ -86,8 +89,9 @@ extension ContractCase {
         try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0, dead: 20)
     }
 
-    private static let redrive = ContractCase(
+    private static let redrive = ConformanceCase(
         "dlq.redrive",
+        .deadLetters,
         "redriven messages come to their group once, on attempt 1, with their history",
         requires: [.deadLetters, .fanOut]
     ) { harness in
@@ -134,8 +138,9 @@ extension ContractCase {
         try expectEqual(Stage.text(sentinel), "sentinel", "what the other group got")
     }
 
-    private static let discardLetters = ContractCase(
+    private static let discardLetters = ConformanceCase(
         "dlq.discard",
+        .deadLetters,
         "discarded dead letters are gone, the others stay",
         requires: [.deadLetters]
     ) { harness in

@@ -1,12 +1,13 @@
 import Messaging
 
-extension ContractCase {
-    static let settlement = [
+extension Conformance {
+    static let settlement: [ConformanceCase] = [
         acknowledge, retryNow, discard, once, outOfOrder, release, cancelRace, atMostOnce,
     ]
 
-    private static let acknowledge = ContractCase(
+    private static let acknowledge = ConformanceCase(
         "settle.ack",
+        .settlement,
         "what is acknowledged never comes again, not to another client either"
     ) { harness in
         let stage = try await Stage(harness) { $0.groups[0].lease = harness.timeUnit * 2 }
@@ -21,8 +22,9 @@ extension ContractCase {
         try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0, dead: 0)
     }
 
-    private static let retryNow = ContractCase(
+    private static let retryNow = ConformanceCase(
         "settle.retry",
+        .settlement,
         "what is retried comes on attempt 2 with its error, everything else once"
     ) { harness in
         let stage = try await Stage(harness)
@@ -48,8 +50,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let discard = ContractCase(
+    private static let discard = ConformanceCase(
         "settle.discard",
+        .settlement,
         "what is discarded is gone and no dead letter"
     ) { harness in
         let stage = try await Stage(harness) { $0.groups[0].lease = harness.timeUnit * 2 }
@@ -60,8 +63,9 @@ extension ContractCase {
         try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0, dead: 0)
     }
 
-    private static let once = ContractCase(
+    private static let once = ConformanceCase(
         "settle.once",
+        .settlement,
         "of many concurrent settlements of one delivery exactly one wins"
     ) { harness in
         let stage = try await Stage(harness)
@@ -82,7 +86,7 @@ extension ContractCase {
             switch outcome {
             case .settled: settled += 1
             case .alreadySettled: break
-            default: throw ContractFailure("\(outcome), expected alreadySettled")
+            default: throw ConformanceFailure("\(outcome), expected alreadySettled")
             }
         }
         try expectEqual(settled, 1, "the number of settlements that won")
@@ -98,13 +102,14 @@ extension ContractCase {
             SettleRequest(next.receipt, .acknowledge), SettleRequest(next.receipt, .release),
         ])
         guard case .settled = both[0], case .alreadySettled = both[1] else {
-            throw ContractFailure("\(both), expected settled and alreadySettled")
+            throw ConformanceFailure("\(both), expected settled and alreadySettled")
         }
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let outOfOrder = ContractCase(
+    private static let outOfOrder = ConformanceCase(
         "settle.outOfOrder",
+        .settlement,
         "each delivery is settled on its own, in any order"
     ) { harness in
         let stage = try await Stage(harness)
@@ -123,8 +128,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let release = ContractCase(
+    private static let release = ConformanceCase(
         "settle.release",
+        .settlement,
         "what is released comes again at once, and the attempt does not count"
     ) { harness in
         let stage = try await Stage(harness) { $0.groups[0].maxAttempts = 2 }
@@ -140,8 +146,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let cancelRace = ContractCase(
+    private static let cancelRace = ConformanceCase(
         "settle.cancelRace",
+        .settlement,
         "a receive that is cancelled while messages arrive loses none and leaves none leased"
     ) { harness in
         let stage = try await Stage(harness)
@@ -172,8 +179,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let atMostOnce = ContractCase(
+    private static let atMostOnce = ConformanceCase(
         "settle.atMostOnce",
+        .settlement,
         "in at-most-once mode nothing ever comes twice",
         requires: [.atMostOnce]
     ) { harness in

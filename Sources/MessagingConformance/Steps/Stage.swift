@@ -4,14 +4,14 @@ import Messaging
 ///
 /// Consumers are polled while time passes, so that the same case runs on a manual clock and on a live broker.
 struct Stage: Sendable {
-    let harness: any ContractHarness
+    let harness: any ConformanceHarness
     let queue: any MessageQueue
     let name: String
 
     /// A lease that never runs out within a case.
-    static func longLease(_ harness: any ContractHarness) -> Duration { harness.timeUnit * 60 }
+    static func longLease(_ harness: any ConformanceHarness) -> Duration { harness.timeUnit * 60 }
 
-    init(_ harness: any ContractHarness, _ change: (inout QueueDefinition) -> Void = { _ in }) async throws {
+    init(_ harness: any ConformanceHarness, _ change: (inout QueueDefinition) -> Void = { _ in }) async throws {
         self.harness = harness
         queue = try await harness.makeQueue()
         name = harness.uniqueName("contract")
@@ -40,7 +40,7 @@ struct Stage: Sendable {
         let outcomes = try await queue.publish(messages, to: name)
         try expectEqual(outcomes.count, messages.count, "the number of outcomes")
         for outcome in outcomes {
-            guard case .accepted = outcome else { throw ContractFailure("publish gave \(outcome), not accepted") }
+            guard case .accepted = outcome else { throw ConformanceFailure("publish gave \(outcome), not accepted") }
         }
     }
 
@@ -64,7 +64,7 @@ struct Stage: Sendable {
             taken += batch
             if batch.isEmpty {
                 guard harness.now < end else {
-                    throw ContractFailure("\(taken.count) of \(count) deliveries came in time")
+                    throw ConformanceFailure("\(taken.count) of \(count) deliveries came in time")
                 }
                 try await harness.advance(by: step)
             }
@@ -74,7 +74,7 @@ struct Stage: Sendable {
 
     func takeOne(from consumer: any QueueConsumer, within limit: Duration? = nil) async throws -> Delivery {
         let taken = try await take(1, from: consumer, within: limit)
-        guard let delivery = taken.first else { throw ContractFailure("no delivery came") }
+        guard let delivery = taken.first else { throw ConformanceFailure("no delivery came") }
         return delivery
     }
 
@@ -83,7 +83,9 @@ struct Stage: Sendable {
         let end = harness.now + time
         while true {
             if let delivery = try await consumer.receive(max: 10, wait: .zero).first {
-                throw ContractFailure("'\(Self.text(delivery))' came on attempt \(delivery.attempt), expected nothing")
+                throw ConformanceFailure(
+                    "'\(Self.text(delivery))' came on attempt \(delivery.attempt), expected nothing"
+                )
             }
             guard harness.now < end else { return }
             try await harness.advance(by: step)
@@ -96,7 +98,7 @@ struct Stage: Sendable {
         try await publish([sentinel])
         let delivery = try await takeOne(from: consumer)
         guard delivery.message.id == sentinel.id else {
-            throw ContractFailure(
+            throw ConformanceFailure(
                 "'\(Self.text(delivery))' came on attempt \(delivery.attempt), expected the sentinel only"
             )
         }
@@ -112,7 +114,7 @@ struct Stage: Sendable {
         let outcomes = try await consumer.settle(deliveries.map { SettleRequest($0.receipt, settlement) })
         try expectEqual(outcomes.count, deliveries.count, "the number of outcomes")
         for outcome in outcomes {
-            guard case .settled = outcome else { throw ContractFailure("settle gave \(outcome), not settled") }
+            guard case .settled = outcome else { throw ConformanceFailure("settle gave \(outcome), not settled") }
         }
     }
 
@@ -150,7 +152,7 @@ struct Stage: Sendable {
         let end = harness.now + harness.tolerance
         while true {
             let statistics = try await queue.statistics(of: name)
-            guard let figures = statistics[group] else { throw ContractFailure("no figures of group \(group)") }
+            guard let figures = statistics[group] else { throw ConformanceFailure("no figures of group \(group)") }
             var wrong: [String] = []
             for (what, figure, expected) in [
                 ("ready", figures.ready, ready), ("in flight", figures.inFlight, inFlight),

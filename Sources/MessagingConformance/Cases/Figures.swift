@@ -1,10 +1,11 @@
 import Messaging
 
-extension ContractCase {
-    static let figures = [model, idempotent, drift]
+extension Conformance {
+    static let figures: [ConformanceCase] = [model, idempotent, drift]
 
-    private static let model = ContractCase(
+    private static let model = ConformanceCase(
         "stats.model",
+        .figures,
         "the figures follow every operation, and no message is lost or doubled",
         requires: [.delay, .scheduleList, .deadLetters]
     ) { harness in
@@ -18,8 +19,9 @@ extension ContractCase {
         try await model.finish()
     }
 
-    private static let idempotent = ContractCase(
+    private static let idempotent = ConformanceCase(
         "topo.idempotent",
+        .figures,
         "many clients may declare the same at once, and get one queue"
     ) { harness in
         let name = harness.uniqueName("declared")
@@ -49,8 +51,9 @@ extension ContractCase {
         }
     }
 
-    private static let drift = ContractCase(
+    private static let drift = ConformanceCase(
         "topo.drift",
+        .figures,
         "declaring other settings fails, names both and changes nothing"
     ) { harness in
         let queue = try await harness.makeQueue()
@@ -77,7 +80,7 @@ extension ContractCase {
         for (changed, values) in changes {
             do {
                 try await queue.declare(changed)
-                throw ContractFailure("other settings were accepted")
+                throw ConformanceFailure("other settings were accepted")
             } catch let error as QueueError {
                 try expectEqual(error.code, .topologyConflict, "the error")
                 for value in values {

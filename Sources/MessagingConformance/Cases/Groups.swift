@@ -1,14 +1,15 @@
 import Messaging
 
-extension ContractCase {
-    static let groups = [fanOut, privateRetry, latest, earliest, resume, replay, retention]
+extension Conformance {
+    static let groups: [ConformanceCase] = [fanOut, privateRetry, latest, earliest, resume, replay, retention]
 
-    private static func group(_ name: String, _ harness: any ContractHarness) -> GroupDefinition {
+    private static func group(_ name: String, _ harness: any ConformanceHarness) -> GroupDefinition {
         GroupDefinition(name, lease: Stage.longLease(harness))
     }
 
-    private static let fanOut = ContractCase(
+    private static let fanOut = ConformanceCase(
         "group.fanout",
+        .groups,
         "each group gets every message once, its members share them",
         requires: [.fanOut]
     ) { harness in
@@ -34,8 +35,9 @@ extension ContractCase {
         }
     }
 
-    private static let privateRetry = ContractCase(
+    private static let privateRetry = ConformanceCase(
         "group.private",
+        .groups,
         "retries and dead letters of one group are invisible to the others",
         requires: [.fanOut, .delay, .deadLetters]
     ) { harness in
@@ -61,8 +63,9 @@ extension ContractCase {
         try await stage.expectFigures(group: "b", ready: 0, inFlight: 0, delayed: 0, dead: 0)
     }
 
-    private static let latest = ContractCase(
+    private static let latest = ConformanceCase(
         "group.latest",
+        .groups,
         "a group that starts at the latest message gets only what comes after",
         requires: [.fanOut]
     ) { harness in
@@ -80,8 +83,9 @@ extension ContractCase {
         try await stage.expectFigures(ready: 21)
     }
 
-    private static let earliest = ContractCase(
+    private static let earliest = ConformanceCase(
         "group.earliest",
+        .groups,
         "a group that starts at the earliest message gets all that the queue still holds",
         requires: [.fanOut]
     ) { harness in
@@ -97,8 +101,9 @@ extension ContractCase {
         try await stage.expectFigures(ready: 21)
     }
 
-    private static let resume = ContractCase(
+    private static let resume = ConformanceCase(
         "group.resume",
+        .groups,
         "a group without members keeps its place"
     ) { harness in
         let stage = try await Stage(harness)
@@ -118,8 +123,9 @@ extension ContractCase {
         try await stage.expectNothing(second, for: stage.unit)
     }
 
-    private static let replay = ContractCase(
+    private static let replay = ConformanceCase(
         "group.replay",
+        .groups,
         "a new group replays from the start or from a time, and moves no other group",
         requires: [.replay, .fanOut]
     ) { harness in
@@ -136,7 +142,7 @@ extension ContractCase {
         let new = try await stage.publish(5, prefix: "new")
         let taken = try await stage.take(10, from: consumer)
         let times = taken.filter { Stage.text($0).hasPrefix("new") }.compactMap(\.publishedAt)
-        guard let time = times.min() else { throw ContractFailure("no delivery says when it was published") }
+        guard let time = times.min() else { throw ConformanceFailure("no delivery says when it was published") }
         try await stage.settle(Array(taken.prefix(7)), by: consumer)
         try await declare("all", .earliest)
         try await declare("some", .at(time))
@@ -154,8 +160,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let retention = ContractCase(
+    private static let retention = ConformanceCase(
         "group.retention",
+        .groups,
         "what a group has not finished stays, however long the others have been done",
         requires: [.fanOut]
     ) { harness in

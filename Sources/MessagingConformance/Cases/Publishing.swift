@@ -1,10 +1,11 @@
 import Messaging
 
-extension ContractCase {
-    static let publishing = [retrySameID, idConflict, dedupeExpiry, unroutable, queueFull]
+extension Conformance {
+    static let publishing: [ConformanceCase] = [retrySameID, idConflict, dedupeExpiry, unroutable, queueFull]
 
-    private static let retrySameID = ContractCase(
+    private static let retrySameID = ConformanceCase(
         "pub.retrySameID",
+        .publishing,
         "publishing an id again within the window adds nothing",
         requires: [.deduplication]
     ) { harness in
@@ -15,18 +16,19 @@ extension ContractCase {
         let other = try await harness.makeQueue()
         let outcomes = try await other.publish([message, message], to: stage.name)
         for outcome in outcomes {
-            guard case .duplicate = outcome else { throw ContractFailure("\(outcome), expected duplicate") }
+            guard case .duplicate = outcome else { throw ConformanceFailure("\(outcome), expected duplicate") }
         }
         let delivery = try await stage.takeOne(from: consumer)
         try await consumer.acknowledge(delivery)
         guard case .duplicate = try await stage.queue.publish(message, to: stage.name) else {
-            throw ContractFailure("an acknowledged id was accepted again within the window")
+            throw ConformanceFailure("an acknowledged id was accepted again within the window")
         }
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let idConflict = ContractCase(
+    private static let idConflict = ConformanceCase(
         "pub.idConflict",
+        .publishing,
         "an id with another body is refused, and the first body stays",
         requires: [.idConflict]
     ) { harness in
@@ -43,8 +45,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let dedupeExpiry = ContractCase(
+    private static let dedupeExpiry = ConformanceCase(
         "pub.dedupExpiry",
+        .publishing,
         "an id may be published again after the window",
         requires: [.deduplication]
     ) { harness in
@@ -60,8 +63,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let unroutable = ContractCase(
+    private static let unroutable = ConformanceCase(
         "pub.unroutable",
+        .publishing,
         "publishing to what was not declared fails and creates nothing"
     ) { harness in
         let queue = try await harness.makeQueue()
@@ -82,8 +86,9 @@ extension ContractCase {
         try await queue.publish(Message(text: "kept"), to: name)
     }
 
-    private static let queueFull = ContractCase(
+    private static let queueFull = ConformanceCase(
         "pub.queueFull",
+        .publishing,
         "a full queue refuses, and accepts again after one message is handled",
         requires: [.boundedQueue]
     ) { harness in

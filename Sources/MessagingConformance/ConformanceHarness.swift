@@ -1,7 +1,7 @@
 import Messaging
 
-/// What the contract's cases need from a backend under test.
-public protocol ContractHarness: Sendable {
+/// What the cases need from a backend under test.
+public protocol ConformanceHarness: Sendable {
     /// Returns a further client of the same broker.
     func makeQueue() async throws -> any MessageQueue
 
@@ -21,7 +21,7 @@ public protocol ContractHarness: Sendable {
     func advance(by duration: Duration) async throws
 }
 
-extension ContractHarness {
+extension ConformanceHarness {
     /// The time of the machine's clock, for live brokers.
     public var now: Duration { QueueClock.system.now() }
 

@@ -1,10 +1,11 @@
 import Messaging
 
-extension ContractCase {
-    static let leases = [expiry, extend, fence, maxAttempts]
+extension Conformance {
+    static let leases: [ConformanceCase] = [expiry, extend, fence, maxAttempts]
 
-    private static let expiry = ContractCase(
+    private static let expiry = ConformanceCase(
         "lease.expiry",
+        .leases,
         "what is held past its lease comes once more, on attempt 2, and not before"
     ) { harness in
         let stage = try await Stage(harness) { $0.groups[0].lease = harness.timeUnit * 2 }
@@ -25,8 +26,9 @@ extension ContractCase {
         try await stage.expectQuiet(first, for: stage.unit)
     }
 
-    private static let extend = ContractCase(
+    private static let extend = ConformanceCase(
         "lease.extend",
+        .leases,
         "a renewed lease lasts, one that is not renewed ends",
         requires: [.renewal]
     ) { harness in
@@ -52,8 +54,9 @@ extension ContractCase {
         try await stage.expectNothing(other, for: stage.unit * 3)
     }
 
-    private static let fence = ContractCase(
+    private static let fence = ConformanceCase(
         "lease.fence",
+        .leases,
         "who lost a lease cannot settle, and who has it can",
         requires: [.fencedSettle]
     ) { harness in
@@ -74,8 +77,9 @@ extension ContractCase {
         try await stage.expectNothing(second, for: stage.unit * 5)
     }
 
-    private static let maxAttempts = ContractCase(
+    private static let maxAttempts = ConformanceCase(
         "lease.maxAttempts",
+        .leases,
         "what its consumers never settle becomes a dead letter after maxAttempts, undelivered",
         requires: [.deadLetters]
     ) { harness in

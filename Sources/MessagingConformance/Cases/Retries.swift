@@ -1,10 +1,11 @@
 import Messaging
 
-extension ContractCase {
-    static let retries = [schedule, precision, scheduleCancel, scheduleDelivery]
+extension Conformance {
+    static let retries: [ConformanceCase] = [schedule, precision, scheduleCancel, scheduleDelivery]
 
-    private static let schedule = ContractCase(
+    private static let schedule = ConformanceCase(
         "retry.schedule",
+        .retries,
         "a retry never comes early, and attempts and history grow",
         requires: [.delay]
     ) { harness in
@@ -29,8 +30,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let precision = ContractCase(
+    private static let precision = ConformanceCase(
         "delay.precision",
+        .retries,
         "a message with a time never comes early, and none waits behind a later one",
         requires: [.delay]
     ) { harness in
@@ -50,7 +52,7 @@ extension ContractCase {
             let delivery = try await stage.takeOne(from: consumer)
             let now = harness.now
             guard let time = due.removeValue(forKey: delivery.message.id) else {
-                throw ContractFailure("'\(Stage.text(delivery))' came twice")
+                throw ConformanceFailure("'\(Stage.text(delivery))' came twice")
             }
             try expect(now >= time.before - .milliseconds(1), "\(Stage.text(delivery)): \(time.before - now) early")
             late.append(now - time.after)
@@ -62,8 +64,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let scheduleCancel = ContractCase(
+    private static let scheduleCancel = ConformanceCase(
         "schedule.cancel",
+        .retries,
         "scheduled messages are listed by time, and a cancelled one never comes",
         requires: [.delay, .scheduleList]
     ) { harness in
@@ -93,8 +96,9 @@ extension ContractCase {
         try await stage.expectNothing(consumer, for: stage.unit)
     }
 
-    private static let scheduleDelivery = ContractCase(
+    private static let scheduleDelivery = ConformanceCase(
         "schedule.deliver",
+        .retries,
         "a scheduled message comes to every group as it was published, with its time as a date",
         requires: [.delay, .fanOut]
     ) { harness in
@@ -113,7 +117,7 @@ extension ContractCase {
         for consumer in consumers {
             let delivery = try await stage.takeOne(from: consumer)
             guard case .at? = delivery.message.due else {
-                throw ContractFailure("due is \(String(describing: delivery.message.due)), expected a date")
+                throw ConformanceFailure("due is \(String(describing: delivery.message.due)), expected a date")
             }
             var expected = message
             expected.due = delivery.message.due

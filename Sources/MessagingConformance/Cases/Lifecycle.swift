@@ -1,10 +1,11 @@
 import Messaging
 
-extension ContractCase {
-    static let lifecycle = [afterClose, giveBack]
+extension Conformance {
+    static let lifecycle: [ConformanceCase] = [afterClose, giveBack]
 
-    private static let afterClose = ContractCase(
+    private static let afterClose = ConformanceCase(
         "life.afterClose",
+        .lifecycle,
         "after close every call says so, and waiting calls end"
     ) { harness in
         let stage = try await Stage(harness)
@@ -52,8 +53,9 @@ extension ContractCase {
         await observer.close()
     }
 
-    private static let giveBack = ContractCase(
+    private static let giveBack = ConformanceCase(
         "life.giveBack",
+        .lifecycle,
         "what a closed consumer held comes to others at once, with the attempt counted"
     ) { harness in
         let stage = try await Stage(harness)
