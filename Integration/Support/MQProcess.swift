@@ -44,7 +44,9 @@ package final class MQProcess: Sendable {
         process = try ChildProcess(
             program.path,
             arguments,
-            environment: ProcessInfo.processInfo.environment.merging(environment) { $1 },
+            environment: ProcessInfo.processInfo.environment
+                // The default backend is a file in the working directory, which outlives the test.
+                .merging(["MQ_BACKEND": "memory"]) { $1 }.merging(environment) { $1 },
             input: folder.appending(path: "input").path,
             output: folder.appending(path: "output").path,
             errors: folder.appending(path: "errors").path
