@@ -206,10 +206,17 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // The backend that docs/conformance.md shows, written from the public API alone.
+        .testTarget(
+            name: "ExampleBackendTests",
+            dependencies: ["Messaging", "MessagingConformance"],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "mqTests",
             dependencies: [
-                "mq", "MessagingPipeline", "MessagingSQLite", "TestSupport", "PipelineTestSupport", grdb, logging,
+                "mq", "Messaging", "MessagingConformance", "MessagingPipeline", "MessagingSQLite", "TestSupport",
+                "PipelineTestSupport", grdb, logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: settings

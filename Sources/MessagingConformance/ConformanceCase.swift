@@ -91,12 +91,16 @@ public struct ConformanceCase: Sendable, CustomStringConvertible {
 
     /// Checks a backend, and closes every client that the check has opened.
     ///
+    /// What the clients did and were told is recorded; once the check has succeeded, the laws that every history keeps are
+    /// judged as well: nothing lost, nothing twice, nothing after its end.
+    ///
     /// - Parameter harness: The backend.
     /// - Throws: ``ConformanceFailure`` when the law is broken, and whatever keeps the check from being made.
     public func run(on harness: some ConformanceHarness) async throws {
         let clients = HarnessClients(harness)
         do {
             try await check(clients)
+            try await clients.checkHistory()
         } catch {
             await clients.close()
             throw error

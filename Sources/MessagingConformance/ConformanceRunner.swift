@@ -29,11 +29,13 @@ public struct ConformanceRunner: Sendable {
     ///
     /// - Parameters:
     ///   - cases: The cases.
+    ///   - starting: Called before each case; `false` ends the run with what there is.
     ///   - progress: Called with each result as it comes.
     /// - Returns: The report.
     /// - Throws: `QueueError` when the backend cannot even be asked what it can do, `CancellationError`.
     public func run(
         _ cases: [ConformanceCase],
+        starting: (ConformanceCase) async -> Bool = { _ in true },
         progress: (CaseResult) async -> Void = { _ in }
     ) async throws -> ConformanceReport {
         let probe = try await harness.makeQueue()
@@ -49,6 +51,7 @@ public struct ConformanceRunner: Sendable {
         var results: [CaseResult] = []
         for law in cases {
             try Task.checkCancellation()
+            guard await starting(law) else { break }
             let result = await self.result(of: law, capabilities)
             results.append(result)
             await progress(result)

@@ -11,6 +11,8 @@ final class RedisConsumer: QueueConsumer {
         var unknown: Set<Receipt> = []
         var plan = ReadPlan()
         var isClosed = false
+        /// What gives back all that was held; whoever else closes this consumer waits for it too.
+        var leaving: Task<Void, Never>?
         var acknowledged = 0
     }
 
@@ -236,11 +238,17 @@ final class RedisConsumer: QueueConsumer {
     // MARK: - Closing
 
     func close() async {
-        let wasOpen = state.withLockedValue { state in
-            defer { state.isClosed = true }
-            return !state.isClosed
+        let leaving = state.withLockedValue { state in
+            if let leaving = state.leaving { return leaving }
+            state.isClosed = true
+            let leaving = Task { await self.end() }
+            state.leaving = leaving
+            return leaving
         }
-        guard wasOpen else { return }
+        await leaving.value
+    }
+
+    private func end() async {
         // A server that hangs must not hold up the end: what cannot be given back comes again after its lease.
         await Deadline.run(Self.closeLimit) { await self.leave() }
         reader.close()

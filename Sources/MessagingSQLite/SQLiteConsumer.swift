@@ -10,6 +10,8 @@ final class SQLiteConsumer: QueueConsumer {
         /// Settlements whose commit failed half way.
         var unknown: Set<Receipt> = []
         var isClosed = false
+        /// What gives back all that was held; whoever else closes this consumer waits for it too.
+        var leaving: Task<Void, Never>?
         /// The places in the line of the calls to `receive` that are under way.
         var tickets: Set<Wakeups.Ticket> = []
         /// How many of them have a transaction under way.
@@ -263,12 +265,18 @@ final class SQLiteConsumer: QueueConsumer {
     }
 
     func close() async {
-        let left: (held: [Receipt], tickets: Set<Wakeups.Ticket>)? = state.withLock { state in
-            guard !state.isClosed else { return nil }
+        let leaving = state.withLock { state in
+            if let leaving = state.leaving { return leaving }
             state.isClosed = true
-            return (state.ledger.takeAll(), state.tickets)
+            let (held, tickets) = (state.ledger.takeAll(), state.tickets)
+            let leaving = Task { await self.leave(held, tickets) }
+            state.leaving = leaving
+            return leaving
         }
-        guard let (held, tickets) = left else { return }
+        await leaving.value
+    }
+
+    private func leave(_ held: [Receipt], _ tickets: Set<Wakeups.Ticket>) async {
         for ticket in tickets { file.wakeups.giveUp(ticket) }
         await quiet()
         await giveBack(held, isCounted: true)

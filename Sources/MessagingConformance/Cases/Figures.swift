@@ -22,7 +22,8 @@ extension Conformance {
     private static let idempotent = ConformanceCase(
         "topo.idempotent",
         .figures,
-        "many clients may declare the same at once, and get one queue"
+        "many clients may declare the same at once, and get one queue",
+        requires: [.fanOut]
     ) { harness in
         let name = harness.uniqueName("declared")
         let definition = QueueDefinition(
@@ -54,7 +55,8 @@ extension Conformance {
     private static let drift = ConformanceCase(
         "topo.drift",
         .figures,
-        "declaring other settings fails, names both and changes nothing"
+        "declaring other settings fails, names both and changes nothing",
+        requires: [.fanOut]
     ) { harness in
         let queue = try await harness.makeQueue()
         let name = harness.uniqueName("drift")

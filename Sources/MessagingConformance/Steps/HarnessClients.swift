@@ -1,19 +1,24 @@
 import Messaging
 import Synchronization
 
-/// A harness that remembers the clients it has made for one case, so that they end with it.
+/// A harness that remembers the clients it has made for one case, so that they end with it, and what they did.
 final class HarnessClients: ConformanceHarness {
     private let base: any ConformanceHarness
-    private let made = Mutex<[any MessageQueue]>([])
+    private let made = Mutex<[RecordingQueue]>([])
+    /// What the clients of the case did.
+    let history: History
 
-    init(_ base: any ConformanceHarness) { self.base = base }
+    init(_ base: any ConformanceHarness) {
+        self.base = base
+        history = History { base.now }
+    }
 
     var timeUnit: Duration { base.timeUnit }
     var tolerance: Duration { base.tolerance }
     var now: Duration { base.now }
 
     func makeQueue() async throws -> any MessageQueue {
-        let queue = try await base.makeQueue()
+        let queue = RecordingQueue(try await base.makeQueue(), history)
         made.withLock { $0.append(queue) }
         return queue
     }
@@ -23,5 +28,41 @@ final class HarnessClients: ConformanceHarness {
 
     func close() async {
         for queue in made.withLock({ $0 }) { await queue.close() }
+    }
+
+    /// Judges what the clients did by the laws that every history keeps, and by the figures that are left.
+    ///
+    /// - Throws: ``ConformanceFailure`` with the law, the ids and their history; whatever keeps it from being judged.
+    func checkHistory() async throws {
+        guard !history.events.isEmpty else { return }
+        let queue: any MessageQueue
+        if let open = made.withLock({ $0.first { !$0.isClosed } }) {
+            queue = open.base
+        } else {
+            // It is closed with the others.
+            let client = RecordingQueue(try await base.makeQueue(), history)
+            made.withLock { $0.append(client) }
+            queue = client.base
+        }
+        let capabilities = try await queue.capabilities()
+        let checker = HistoryChecker(
+            isFenced: capabilities[.fencedSettle].isAvailable,
+            isAtomic: capabilities[.atomicMove].isAvailable
+        )
+        let broken = checker.violations(of: history.events)
+        if !broken.isEmpty { throw Self.failure(broken) }
+        for name in checker.conservedQueues(of: history.events) {
+            let end = now + tolerance
+            while true {
+                let statistics = try await queue.statistics(of: name)
+                guard let violation = checker.conservation(of: history.events, statistics) else { break }
+                guard now < end else { throw Self.failure([violation]) }
+                try await advance(by: timeUnit / 20)
+            }
+        }
+    }
+
+    private static func failure(_ violations: [HistoryViolation]) -> ConformanceFailure {
+        ConformanceFailure(violations.map(\.description).joined(separator: "\n"))
     }
 }

@@ -99,9 +99,23 @@ final class RedisLink: Sendable {
     /// Sends commands, connecting first if need be.
     func send(_ commands: RESPWriter, timeout: Duration? = nil) async throws(QueueError) -> [RedisReply] {
         let connection = try await connection()
-        let replies = try await connection.send(commands, timeout: timeout ?? configuration.commandTimeout)
+        let replies = try await send(commands, on: connection, timeout: timeout)
         Self.leaveReplica(connection, replies)
         return replies
+    }
+
+    /// Sends commands; what fails because this link was closed says so.
+    private func send(
+        _ commands: RESPWriter,
+        on connection: RedisConnection,
+        timeout: Duration? = nil
+    ) async throws(QueueError) -> [RedisReply] {
+        do throws(QueueError) {
+            return try await connection.send(commands, timeout: timeout ?? configuration.commandTimeout)
+        } catch {
+            let isClosed = state.withLockedValue { if case .closed = $0 { true } else { false } }
+            throw isClosed && error.code == .unavailable ? Self.closedError : error
+        }
     }
 
     /// Closes a connection to a primary that has become a replica, so that the next use finds the new primary.
@@ -129,16 +143,10 @@ final class RedisLink: Sendable {
     /// Those that the server has forgotten are sent again with their text: a script that is unknown has done nothing.
     func run(_ calls: [ScriptCall]) async throws(QueueError) -> [RedisReply] {
         let connection = try await connection()
-        var replies = try await connection.send(
-            ScriptCall.encode(calls, hashes: connection.hashes),
-            timeout: configuration.commandTimeout
-        )
+        var replies = try await send(ScriptCall.encode(calls, hashes: connection.hashes), on: connection)
         let forgotten = replies.indices.filter { replies[$0].error?.hasPrefix("NOSCRIPT") == true }
         if !forgotten.isEmpty {
-            let again = try await connection.send(
-                ScriptCall.encode(forgotten.map { calls[$0] }, hashes: nil),
-                timeout: configuration.commandTimeout
-            )
+            let again = try await send(ScriptCall.encode(forgotten.map { calls[$0] }, hashes: nil), on: connection)
             for (index, reply) in zip(forgotten, again) { replies[index] = reply }
         }
         Self.leaveReplica(connection, replies)
