@@ -18,10 +18,19 @@ func onlyWithRedis(_ name: String, _ package: String) -> Target.Dependency {
     .product(name: name, package: package, condition: .when(traits: ["Redis"]))
 }
 
+/// A dependency that only exists while the trait `RabbitMQ` is on.
+func onlyWithRabbitMQ(_ name: String, _ package: String) -> Target.Dependency {
+    .product(name: name, package: package, condition: .when(traits: ["RabbitMQ"]))
+}
+
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let redisBackend: Target.Dependency = .target(name: "MessagingRedis", condition: .when(traits: ["Redis"]))
+let rabbitMQBackend: Target.Dependency = .target(
+    name: "MessagingRabbitMQ",
+    condition: .when(traits: ["RabbitMQ"])
+)
 let sqliteBackend: Target.Dependency = .target(name: "MessagingSQLite", condition: .when(traits: ["SQLite"]))
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["SQLite"]))
 let sqlite3: Target.Dependency = .product(
@@ -45,6 +54,7 @@ let package = Package(
         .library(name: "Messaging", targets: ["Messaging"]),
         .library(name: "MessagingMemory", targets: ["MessagingMemory"]),
         .library(name: "MessagingRedis", targets: ["MessagingRedis"]),
+        .library(name: "MessagingRabbitMQ", targets: ["MessagingRabbitMQ"]),
         .library(name: "MessagingSQLite", targets: ["MessagingSQLite"]),
         .library(name: "MessagingConformance", targets: ["MessagingConformance"]),
         .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
@@ -52,8 +62,9 @@ let package = Package(
     ],
     traits: [
         .trait(name: "Redis", description: "The Redis Streams backend (needs libhiredis)."),
+        .trait(name: "RabbitMQ", description: "The RabbitMQ backend (needs librabbitmq)."),
         .trait(name: "SQLite", description: "The embedded durable backend (needs libsqlite3)."),
-        .default(enabledTraits: ["Redis", "SQLite"]),
+        .default(enabledTraits: ["Redis", "RabbitMQ", "SQLite"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -111,6 +122,23 @@ let package = Package(
             resources: [.embedInCode("Scripts")],
             swiftSettings: settings
         ),
+        .systemLibrary(
+            name: "CRabbitMQ",
+            pkgConfig: "librabbitmq",
+            providers: [.apt(["librabbitmq-dev"]), .brew(["rabbitmq-c"])]
+        ),
+        .target(
+            name: "MessagingRabbitMQ",
+            dependencies: [
+                "Messaging", logging,
+                .target(name: "CRabbitMQ", condition: .when(traits: ["RabbitMQ"])),
+                onlyWithRabbitMQ("DequeModule", "swift-collections"),
+                onlyWithRabbitMQ("AsyncHTTPClient", "async-http-client"),
+                onlyWithRabbitMQ("NIOCore", "swift-nio"),
+                onlyWithRabbitMQ("NIOHTTP1", "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
         .target(
             name: "MessagingSQLite",
             dependencies: ["Messaging", logging, grdb, sqlite3],
@@ -133,7 +161,7 @@ let package = Package(
             name: "mq",
             dependencies: [
                 "Messaging", "MessagingMemory", "MessagingConformance", "MessagingPipeline", redisBackend,
-                sqliteBackend, grdb, logging,
+                rabbitMQBackend, sqliteBackend, grdb, logging,
                 metrics,
                 lifecycle, httpClient,
                 .product(name: "Yams", package: "Yams"),
@@ -186,6 +214,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "MessagingRabbitMQTests",
+            dependencies: ["MessagingRabbitMQ", "Messaging", "TestSupport", logging],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "MessagingSQLiteTests",
             dependencies: [
                 "MessagingSQLite", "MessagingMemory", "Messaging", "MessagingConformance", "TestSupport", grdb, logging,
@@ -226,7 +259,10 @@ let package = Package(
         .target(name: "BrokerSupport", path: "Integration/Support", swiftSettings: settings),
         .executableTarget(
             name: "queue-child",
-            dependencies: ["Messaging", redisBackend, sqliteBackend, sqlite3, logging],
+            dependencies: [
+                "Messaging", redisBackend, rabbitMQBackend, sqliteBackend, sqlite3, logging,
+                .target(name: "CRabbitMQ", condition: .when(traits: ["RabbitMQ"])),
+            ],
             path: "Integration/Child",
             swiftSettings: settings
         ),
@@ -237,6 +273,17 @@ let package = Package(
                 logging,
             ],
             path: "Integration/RedisTests",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "RabbitMQTests",
+            dependencies: [
+                "MessagingRabbitMQ", "Messaging", "MessagingConformance", "BrokerSupport", "TestSupport", "queue-child",
+                logging, httpClient,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            path: "Integration/RabbitMQTests",
             swiftSettings: settings
         ),
         .testTarget(
@@ -251,7 +298,8 @@ let package = Package(
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "MessagingPipeline", "MessagingMemory", redisBackend, sqliteBackend, grdb, "mq", "BrokerSupport",
+                "MessagingPipeline", "MessagingMemory", redisBackend, rabbitMQBackend, sqliteBackend, grdb, "mq",
+                "BrokerSupport",
                 "TestSupport", "PipelineTestSupport", logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],

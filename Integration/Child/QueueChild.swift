@@ -2,6 +2,9 @@ import Foundation
 import Logging
 import Messaging
 
+#if RabbitMQ
+import MessagingRabbitMQ
+#endif
 #if Redis
 import MessagingRedis
 #endif
@@ -16,6 +19,8 @@ struct QueueChild {
         usage: queue-child worker URL QUEUE GROUP              handles messages by doing nothing
                queue-child hammer URL QUEUE GROUP NAME SECONDS publishes and handles at the same time
                queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
+               queue-child rabbitmq URL MESSAGES               measures RabbitMQ beside plain librabbitmq
+               queue-child rounds URL COUNT                    opens, consumes and closes so many times
         """
 
     static func main() async throws {
@@ -35,6 +40,10 @@ struct QueueChild {
         #if SQLite
         case ("throughput", 3): try await ThroughputChild.run(file: words[1], messages: Int(words[2]) ?? 0)
         #endif
+        #if RabbitMQ
+        case ("rabbitmq", 3): try await RabbitMQChild.measure(words[1], messages: Int(words[2]) ?? 0)
+        case ("rounds", 3): try await RabbitMQChild.rounds(words[1], Int(words[2]) ?? 0)
+        #endif
         default: say(usage)
         }
     }
@@ -43,6 +52,9 @@ struct QueueChild {
         let logger = Logger(label: "child")
         #if SQLite
         if url.hasPrefix("sqlite:") { return SQLiteQueue(try SQLiteConfiguration(url: url), logger: logger) }
+        #endif
+        #if RabbitMQ
+        if url.hasPrefix("amqp") { return RabbitMQQueue(try RabbitMQConfiguration(url: url), logger: logger) }
         #endif
         #if Redis
         return RedisQueue(try RedisConfiguration(url: url), logger: logger)

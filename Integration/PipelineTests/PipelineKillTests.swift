@@ -9,7 +9,10 @@ import Testing
 /// Every layer in a process of its own with two workers; any of them is killed at any moment and started again.
 @Suite(
     "Killing any process changes nothing in the end",
-    .enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"),
+    .enabled(
+        if: PrivateRedis.isInstalled && PrivateRabbitMQ.isInstalled,
+        "redis-server or rabbitmq-server is not installed; make test installs them"
+    ),
     .serialized,
     .timeLimit(.minutes(10))
 )
@@ -19,7 +22,7 @@ struct PipelineKillTests {
     /// How often processes are killed in one round.
     private static func kills(_ kind: Place.Kind) -> Int {
         switch kind {
-        case .redis: 6
+        case .redis, .rabbitmq: 6
         case .sqlite: 11
         }
     }

@@ -3,6 +3,7 @@ import Foundation
 import GRDB
 import Logging
 import Messaging
+import MessagingRabbitMQ
 import MessagingRedis
 import MessagingSQLite
 
@@ -11,17 +12,21 @@ import MessagingSQLite
 /// A backend of a test's own, with what only its own tools can tell of it.
 enum Place: Sendable {
     case redis(PrivateRedis)
+    /// A node of the test's own for the messages, and a file in a folder for what is no message.
+    case rabbitmq(PrivateRabbitMQ, TestFolder)
     /// A SQLite file in a folder of its own.
     case sqlite(TestFolder)
 
     /// The kinds of places, for parameters of tests.
     enum Kind: String, CaseIterable {
         case redis
+        case rabbitmq
         case sqlite
 
         func make() throws -> Place {
             switch self {
             case .redis: .redis(try PrivateRedis())
+            case .rabbitmq: .rabbitmq(try PrivateRabbitMQ(), try TestFolder())
             case .sqlite: .sqlite(try TestFolder())
             }
         }
@@ -32,7 +37,16 @@ enum Place: Sendable {
     var url: String {
         switch self {
         case .redis(let server): server.url
+        case .rabbitmq(let server, _): server.url
         case .sqlite(let folder): "sqlite://\(folder.path)/mq.sqlite"
+        }
+    }
+
+    /// What a process of `mq` needs in its environment.
+    var environment: [String: String] {
+        switch self {
+        case .rabbitmq(_, let folder): ["MQ_SQLITE_URL": "sqlite://\(folder.path)/mq.sqlite"]
+        case .redis, .sqlite: [:]
         }
     }
 
@@ -42,6 +56,13 @@ enum Place: Sendable {
         case .redis:
             let queue = RedisQueue(try RedisConfiguration(url: url), logger: Self.silent)
             return (queue, .redis(RedisCommands(queue)))
+        case .rabbitmq(_, let folder):
+            let queue = RabbitMQQueue(try RabbitMQConfiguration(url: url), logger: Self.silent)
+            let file = SQLiteQueue(
+                try SQLiteConfiguration(url: "sqlite://\(folder.path)/mq.sqlite"),
+                logger: Self.silent
+            )
+            return (queue, .sqlite(SQLiteStorage(file)))
         case .sqlite:
             let queue = SQLiteQueue(try SQLiteConfiguration(url: url), logger: Self.silent)
             return (queue, .sqlite(SQLiteStorage(queue)))
@@ -52,13 +73,23 @@ enum Place: Sendable {
     func wipe() throws {
         switch self {
         case .redis(let server): try server.cli("FLUSHALL")
+        case .rabbitmq(let server, let folder):
+            // The queues stay; who declares them again finds them empty.
+            try server.ctl(["eval", "[rabbit_amqqueue:purge(Q) || Q <- rabbit_amqqueue:list()]."])
+            try folder.clear()
         case .sqlite(let folder): try folder.clear()
         }
     }
 
     /// What the backend's own tools find wrong with the data; `nil` when nothing is, or when it has none.
     func damage() throws -> String? {
-        guard case .sqlite(let folder) = self, FileManager.default.fileExists(atPath: folder.path + "/mq.sqlite") else {
+        let folder: TestFolder
+        switch self {
+        case .redis: return nil
+        case .rabbitmq(_, let beside): folder = beside
+        case .sqlite(let own): folder = own
+        }
+        guard FileManager.default.fileExists(atPath: folder.path + "/mq.sqlite") else {
             return nil
         }
         var configuration = Configuration()

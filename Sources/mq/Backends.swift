@@ -2,6 +2,9 @@ import Logging
 import Messaging
 import MessagingMemory
 
+#if RabbitMQ
+import MessagingRabbitMQ
+#endif
 #if Redis
 import MessagingRedis
 #endif
@@ -48,6 +51,11 @@ enum Backends {
     #else
     private static let hasRedis = false
     #endif
+    #if RabbitMQ
+    private static let hasRabbitMQ = true
+    #else
+    private static let hasRabbitMQ = false
+    #endif
     #if SQLite
     private static let hasSQLite = true
     #else
@@ -74,7 +82,12 @@ enum Backends {
             isBuilt: hasRedis,
             summary: "Redis Streams, Redis 7.0 or newer"
         ),
-        Kind(name: "rabbitmq", schemes: ["amqp", "amqps"], isBuilt: false, summary: "RabbitMQ"),
+        Kind(
+            name: "rabbitmq",
+            schemes: ["amqp", "amqps"],
+            isBuilt: hasRabbitMQ,
+            summary: "quorum queues, RabbitMQ 3.10 or newer"
+        ),
         Kind(name: "kafka", schemes: ["kafka"], isBuilt: false, summary: "Apache Kafka"),
     ]
 
@@ -146,6 +159,26 @@ enum Backends {
                 description: configuration.description,
                 source: url.source,
                 stores: .redis(RedisCommands(redis))
+            )
+        #endif
+        #if RabbitMQ
+        case "rabbitmq":
+            let url =
+                chosen.text.contains("://")
+                ? chosen
+                : settings.value("rabbitmq_url")
+                    ?? Settings.Value(text: "amqp://127.0.0.1:5672", source: chosen.source)
+            try checkUserInfo(url)
+            var configuration = try RabbitMQConfiguration(url: url.text)
+            if let timeout {
+                configuration.connectTimeout = timeout
+                configuration.commandTimeout = timeout
+            }
+            return OpenBackend(
+                queue: InstrumentedQueue(RabbitMQQueue(configuration, logger: logger)),
+                description: configuration.description,
+                source: url.source,
+                stores: try .besideBroker(settings: settings, timeout: timeout, logger: logger)
             )
         #endif
         default: throw notBuilt(kind, chosen.source)

@@ -246,7 +246,7 @@ struct CommandLineTests {
         let result = try await MQBinary.run(
             "backends",
             "--json",
-            environment: ["MQ_REDIS_URL": Self.nowhere]
+            environment: ["MQ_REDIS_URL": Self.nowhere, "MQ_RABBITMQ_URL": "amqp://user:hunter2@127.0.0.1:1"]
         )
         #expect(result.status == .exited(0))
         #expect(!result.output.contains("hunter2"))
