@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Messaging
 import MessagingConformance
 import MessagingSQLite
@@ -14,6 +15,17 @@ private struct LiveHarness: ConformanceHarness {
 
     func makeQueue() async throws -> any MessageQueue { file.makeQueue() }
     func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
+
+    func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(10)
+        configuration.allowsUnsafeTransactions = true
+        let other = try DatabaseQueue(path: file.path, configuration: configuration)
+        try await other.writeWithoutTransaction {
+            try $0.execute(sql: "INSERT INTO mq_publish (queue, body) VALUES (?, ?)", arguments: [queue, Data(body)])
+        }
+        return true
+    }
 }
 
 @Suite("SQLite keeps the contract in real time", .serialized, .timeLimit(.minutes(5)))

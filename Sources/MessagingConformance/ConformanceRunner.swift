@@ -66,7 +66,12 @@ public struct ConformanceRunner: Sendable {
             }
         }
         let start = ContinuousClock.now
-        let failure = await failure(of: law)
+        let failure: String?
+        do throws(NotPossible) {
+            failure = try await self.failure(of: law)
+        } catch {
+            return CaseResult(law, .notPossible, reason: error.reason, seconds: (ContinuousClock.now - start).inSeconds)
+        }
         let seconds = (ContinuousClock.now - start).inSeconds
         switch (failure, known[law.id]) {
         case (nil, nil): return CaseResult(law, .passed, reason: nil, seconds: seconds)
@@ -81,28 +86,32 @@ public struct ConformanceRunner: Sendable {
     /// Runs one case within the time limit.
     ///
     /// - Returns: Why it failed; `nil` when the law holds.
-    private func failure(of law: ConformanceCase) async -> String? {
+    /// - Throws: ``NotPossible`` when it cannot be checked here.
+    private func failure(of law: ConformanceCase) async throws(NotPossible) -> String? {
         let (harness, timeLimit) = (harness, timeLimit)
-        return await withTaskGroup(of: String?.self) { group in
+        let first = await withTaskGroup(of: Result<String?, NotPossible>.self) { group in
             group.addTask {
                 do {
                     try await law.run(on: harness)
-                    return nil
+                    return .success(nil)
+                } catch let reason as NotPossible {
+                    return .failure(reason)
                 } catch {
-                    return "\(error)"
+                    return .success("\(error)")
                 }
             }
             group.addTask {
                 do {
                     try await Task.sleep(for: timeLimit)
-                    return "it did not end within \(timeLimit)"
+                    return .success("it did not end within \(timeLimit)")
                 } catch {
-                    return "cancelled"
+                    return .success("cancelled")
                 }
             }
-            let first = await group.next() ?? nil
+            let first = await group.next() ?? .success(nil)
             group.cancelAll()
             return first
         }
+        return try first.get()
     }
 }

@@ -28,7 +28,11 @@ struct MemoryHarness: ConformanceHarness {
 struct MemoryContractTests {
     @Test(arguments: Conformance.all)
     func keeps(_ law: ConformanceCase) async throws {
-        try await law.run(on: MemoryHarness())
+        do {
+            try await law.run(on: MemoryHarness())
+        } catch let reason as NotPossible {
+            try Test.cancel("\(reason)")
+        }
     }
 
     @Test("every case has an id of its own")

@@ -1,3 +1,5 @@
+import Foundation
+import GRDB
 import Messaging
 import MessagingConformance
 import MessagingSQLite
@@ -19,6 +21,13 @@ struct SQLiteHarness: ConformanceHarness {
     func makeQueue() async throws -> any MessageQueue { file.makeQueue(clock: clock.queueClock) }
     func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
     func advance(by duration: Duration) async throws { clock.advance(by: duration) }
+
+    func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
+        try await file.makeConnection().writeWithoutTransaction {
+            try $0.execute(sql: "INSERT INTO mq_publish (queue, body) VALUES (?, ?)", arguments: [queue, Data(body)])
+        }
+        return true
+    }
 }
 
 @Suite("SQLite keeps the contract", .timeLimit(.minutes(2)))

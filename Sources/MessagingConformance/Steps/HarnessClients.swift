@@ -26,6 +26,11 @@ final class HarnessClients: ConformanceHarness {
     func uniqueName(_ prefix: String) -> String { base.uniqueName(prefix) }
     func advance(by duration: Duration) async throws { try await base.advance(by: duration) }
 
+    func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
+        history.noteForeign(queue)
+        return try await base.injectForeign(body: body, into: queue)
+    }
+
     func close() async {
         for queue in made.withLock({ $0 }) { await queue.close() }
     }
