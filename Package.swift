@@ -116,7 +116,11 @@ let package = Package(
             dependencies: ["Messaging", logging, grdb, sqlite3],
             swiftSettings: settings
         ),
-        .target(name: "MessagingConformance", dependencies: ["Messaging", logging], swiftSettings: settings),
+        .target(
+            name: "MessagingConformance",
+            dependencies: ["Messaging", "MessagingMemory", logging],
+            swiftSettings: settings
+        ),
         .target(
             name: "MessagingPipeline",
             dependencies: [

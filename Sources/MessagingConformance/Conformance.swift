@@ -6,7 +6,7 @@ public enum Conformance {
     /// Every case.
     public static let all: [ConformanceCase] =
         fidelity + publishing + settlement + leases + retries + deadLetters + ordering + groups + lifecycle + figures
-        + limits + abandoning + flows + draining + closing + deadLetterTraffic + honesty
+        + positions + idling + twins + limits + abandoning + flows + draining + closing + deadLetterTraffic + honesty
 
     /// The cases up to a tier.
     ///

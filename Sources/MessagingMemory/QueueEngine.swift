@@ -56,7 +56,7 @@ struct QueueEngine: Sendable {
 
     // MARK: Topology
 
-    mutating func declare(_ wanted: QueueDefinition, now: Duration) throws(QueueError) {
+    mutating func declare(_ wanted: QueueDefinition, at moment: Moment) throws(QueueError) {
         var conflicts = definition.differences(from: wanted)
         for group in wanted.groups {
             guard let index = self.group(group.name) else { continue }
@@ -69,10 +69,15 @@ struct QueueEngine: Sendable {
                 queue: definition.name
             )
         }
+        let complete = moment.date.addingTimeInterval(-definition.retention.inSeconds)
+        for group in wanted.groups where self.group(group.name) == nil {
+            guard case .at(let date) = group.start, date < complete, store.log.hasRemoved else { continue }
+            throw QueueError.positionTrimmed(group: group.name, at: date, complete: complete, queue: definition.name)
+        }
         let isFirst = groups.isEmpty
         let starts = wanted.groups.filter { self.group($0.name) == nil }.map { add($0) }
         // Without any group nothing is ever finished: what the first ones all skip is finished now.
-        if isFirst, let start = starts.min() { store.log.finishUnread(before: start, now: now) }
+        if isFirst, let start = starts.min() { store.log.finishUnread(before: start, now: moment.now) }
     }
 
     /// Adds a group.

@@ -4,7 +4,7 @@
 /// They stand in `Scripts/`, one per file.
 enum RedisScript: Int, CaseIterable, Sendable {
     case declare, publish, acknowledge, renew, retry, reject, release, tick, trim, leave, redrive, discard
-    case statistics, scheduled, cancel
+    case statistics, scheduled, cancel, remove
 
     /// The whole text: the shared functions, then the script's own lines.
     var source: [UInt8] { PackageResources.prelude_lua + body }
@@ -26,6 +26,7 @@ enum RedisScript: Int, CaseIterable, Sendable {
         case .statistics: PackageResources.statistics_lua
         case .scheduled: PackageResources.scheduled_lua
         case .cancel: PackageResources.cancel_lua
+        case .remove: PackageResources.remove_lua
         }
     }
 }

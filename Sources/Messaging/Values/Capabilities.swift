@@ -29,6 +29,8 @@ public struct Capabilities: Sendable {
         public static let replay = Feature("replay")
         /// A bound on the ready messages.
         public static let boundedQueue = Feature("bounded-queue")
+        /// Queues can be deleted.
+        public static let deletion = Feature("deletion")
         /// Deliveries that are settled when they are handed over.
         public static let atMostOnce = Feature("at-most-once")
         /// Queues that survive the end of this process.
@@ -37,7 +39,7 @@ public struct Capabilities: Sendable {
         /// Every feature, in the order of documentation.
         public static let allCases: [Feature] = [
             .persistence, .delay, .scheduleList, .deduplication, .idConflict, .fanOut, .renewal, .fencedSettle,
-            .keyedOrder, .deadLetters, .atomicMove, .replay, .boundedQueue, .atMostOnce,
+            .keyedOrder, .deadLetters, .atomicMove, .replay, .boundedQueue, .atMostOnce, .deletion,
         ]
 
         /// The feature's name, in lower case with hyphens.

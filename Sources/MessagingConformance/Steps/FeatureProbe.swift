@@ -22,6 +22,7 @@ struct FeatureProbe {
         case .boundedQueue: try await isBounded()
         case .atMostOnce: try await forgets()
         case .persistence: try await outlivesItsClient()
+        case .deletion: try await deletes()
         default: throw ConformanceFailure("this suite does not know the feature; update it")
         }
     }
@@ -152,6 +153,13 @@ struct FeatureProbe {
         try expectEqual(delivery.message.id, message.id, "what a client opened later got")
     }
 
+    private func deletes() async throws {
+        let stage = try await Stage(harness)
+        try await stage.publish(1)
+        try expect(try await stage.queue.deleteQueue(stage.name), "deleting says that there was no such queue")
+        try await expectError(.notFound, "publishing to a deleted queue") { try await stage.publish(1) }
+    }
+
     // MARK: - Not claimed
 
     func isRefused(_ feature: Capabilities.Feature) async throws {
@@ -175,6 +183,7 @@ struct FeatureProbe {
             try await refuses { try await $0.queue.redrive(["x"], of: $0.name) }
             try await refuses { try await $0.queue.discardDeadLetters(["x"], of: $0.name) }
         case .atMostOnce: try await refuses { try await $0.consumer(mode: .atMostOnce) }
+        case .deletion: try await refuses { try await $0.queue.deleteQueue($0.name) }
         case .renewal:
             let stage = try await Stage(harness)
             let consumer = try await stage.consumer()

@@ -5,6 +5,7 @@ import Synchronization
 final class HarnessClients: ConformanceHarness {
     private let base: any ConformanceHarness
     private let made = Mutex<[RecordingQueue]>([])
+    private let names = Mutex<[String]>([])
     /// What the clients of the case did.
     let history: History
 
@@ -23,7 +24,12 @@ final class HarnessClients: ConformanceHarness {
         return queue
     }
 
-    func uniqueName(_ prefix: String) -> String { base.uniqueName(prefix) }
+    func uniqueName(_ prefix: String) -> String {
+        let name = base.uniqueName(prefix)
+        names.withLock { $0.append(name) }
+        return name
+    }
+
     func advance(by duration: Duration) async throws { try await base.advance(by: duration) }
 
     func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
@@ -31,7 +37,13 @@ final class HarnessClients: ConformanceHarness {
         return try await base.injectForeign(body: body, into: queue)
     }
 
+    /// Deletes the queues of the case where the backend can, and closes the clients.
     func close() async {
+        if let queue = try? await openClient(), let capabilities = try? await queue.capabilities(),
+            capabilities[.deletion].isAvailable
+        {
+            for name in names.withLock({ $0 }) { _ = try? await queue.deleteQueue(name) }
+        }
         for queue in made.withLock({ $0 }) { await queue.close() }
     }
 
@@ -40,15 +52,7 @@ final class HarnessClients: ConformanceHarness {
     /// - Throws: ``ConformanceFailure`` with the law, the ids and their history; whatever keeps it from being judged.
     func checkHistory() async throws {
         guard !history.events.isEmpty else { return }
-        let queue: any MessageQueue
-        if let open = made.withLock({ $0.first { !$0.isClosed } }) {
-            queue = open.base
-        } else {
-            // It is closed with the others.
-            let client = RecordingQueue(try await base.makeQueue(), history)
-            made.withLock { $0.append(client) }
-            queue = client.base
-        }
+        let queue = try await openClient()
         let capabilities = try await queue.capabilities()
         let checker = HistoryChecker(
             isFenced: capabilities[.fencedSettle].isAvailable,
@@ -65,6 +69,14 @@ final class HarnessClients: ConformanceHarness {
                 try await advance(by: timeUnit / 20)
             }
         }
+    }
+
+    /// A client that is open, made anew when the case has closed all of its own; it is closed with the others.
+    private func openClient() async throws -> any MessageQueue {
+        if let open = made.withLock({ $0.first { !$0.isClosed } }) { return open.base }
+        let client = RecordingQueue(try await base.makeQueue(), history)
+        made.withLock { $0.append(client) }
+        return client.base
     }
 
     private static func failure(_ violations: [HistoryViolation]) -> ConformanceFailure {

@@ -241,7 +241,7 @@ final class GroupCommit: Sendable {
     }
 
     private func isUpkeepDue(after operations: Int) -> Bool {
-        let now = QueueClock.system.now()
+        let now = clock.now()
         return schedule.withLock { schedule in
             schedule.operations += operations
             return now >= schedule.at
@@ -266,7 +266,7 @@ final class GroupCommit: Sendable {
         }
         let pause: Duration = isDone || isBusy ? .seconds(1) : .milliseconds(50)
         let plans = schedule.withLock { schedule in
-            schedule.at = QueueClock.system.now() + pause
+            schedule.at = clock.now() + pause
             guard !isDone, !schedule.isPlanned else { return false }
             schedule.isPlanned = true
             return true

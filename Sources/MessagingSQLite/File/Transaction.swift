@@ -120,6 +120,9 @@ final class Transaction {
     /// What was counted and is not written down yet.
     func notedStored(_ queue: QueueInfo) -> Int { stored[queue.id] ?? 0 }
 
+    /// Drops what was counted of a queue that is gone.
+    func forgetStored(_ queue: QueueInfo) { stored[queue.id] = nil }
+
     /// Writes down what was only counted.
     func flush() throws {
         for (queue, change) in stored where change != 0 {
