@@ -57,18 +57,7 @@ struct QueueEngine: Sendable {
     // MARK: Topology
 
     mutating func declare(_ wanted: QueueDefinition, now: Duration) throws(QueueError) {
-        var conflicts = definition.differences(from: wanted)
-        for group in wanted.groups {
-            guard let index = self.group(group.name) else { continue }
-            conflicts += groups[index].definition.differences(from: group)
-        }
-        guard conflicts.isEmpty else {
-            throw QueueError(
-                .topologyConflict,
-                "the queue exists with other settings: \(conflicts.joined(separator: ", ")); nothing was changed",
-                queue: definition.name
-            )
-        }
+        _ = try definition.adding(wanted)
         let isFirst = groups.isEmpty
         let starts = wanted.groups.filter { self.group($0.name) == nil }.map { add($0) }
         // Without any group nothing is ever finished: what the first ones all skip is finished now.

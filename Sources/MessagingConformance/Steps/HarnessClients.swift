@@ -4,21 +4,25 @@ import Synchronization
 /// A harness that remembers the clients it has made for one case, so that they end with it, and what they did.
 final class HarnessClients: ConformanceHarness {
     private let base: any ConformanceHarness
+    private let factor: Int
     private let made = Mutex<[RecordingQueue]>([])
     /// What the clients of the case did.
     let history: History
 
-    init(_ base: any ConformanceHarness) {
+    init(_ base: any ConformanceHarness, slowedBy factor: Int = 1) {
         self.base = base
+        self.factor = factor
         history = History { base.now }
     }
 
-    var timeUnit: Duration { base.timeUnit }
+    var timeUnit: Duration { base.timeUnit * factor }
     var tolerance: Duration { base.tolerance }
     var now: Duration { base.now }
 
-    func makeQueue() async throws -> any MessageQueue {
-        let queue = RecordingQueue(try await base.makeQueue(), history)
+    func makeQueue() async throws -> any MessageQueue { try await client() }
+
+    private func client() async throws -> RecordingQueue {
+        let queue = RecordingQueue(WatchedQueue(base: try await base.makeQueue(), history: history), history)
         made.withLock { $0.append(queue) }
         return queue
     }
@@ -45,9 +49,7 @@ final class HarnessClients: ConformanceHarness {
             queue = open.base
         } else {
             // It is closed with the others.
-            let client = RecordingQueue(try await base.makeQueue(), history)
-            made.withLock { $0.append(client) }
-            queue = client.base
+            queue = try await client().base
         }
         let capabilities = try await queue.capabilities()
         let checker = HistoryChecker(
