@@ -1,13 +1,4 @@
 extension MessageQueue {
-    /// Deletes nothing: for backends without ``Capabilities/Feature/deletion``.
-    ///
-    /// - Parameter queue: The queue's name.
-    /// - Returns: Never.
-    /// - Throws: `QueueError` with the code `unsupported`.
-    public func deleteQueue(_ queue: String) async throws(QueueError) -> Bool {
-        throw QueueError(.unsupported, "deletion is not available on \(system)", queue: queue)
-    }
-
     /// Publishes one message and returns after the broker's confirmation.
     ///
     /// - Parameters:

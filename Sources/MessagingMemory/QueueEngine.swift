@@ -57,18 +57,7 @@ struct QueueEngine: Sendable {
     // MARK: Topology
 
     mutating func declare(_ wanted: QueueDefinition, at moment: Moment) throws(QueueError) {
-        var conflicts = definition.differences(from: wanted)
-        for group in wanted.groups {
-            guard let index = self.group(group.name) else { continue }
-            conflicts += groups[index].definition.differences(from: group)
-        }
-        guard conflicts.isEmpty else {
-            throw QueueError(
-                .topologyConflict,
-                "the queue exists with other settings: \(conflicts.joined(separator: ", ")); nothing was changed",
-                queue: definition.name
-            )
-        }
+        _ = try definition.adding(wanted)
         let complete = moment.date.addingTimeInterval(-definition.retention.inSeconds)
         for group in wanted.groups where self.group(group.name) == nil {
             guard case .at(let date) = group.start, date < complete, store.log.hasRemoved else { continue }

@@ -128,8 +128,12 @@ public struct Capabilities: Sendable {
     ///   - queue: The queue it is wanted for, for the error.
     /// - Throws: `QueueError` with the code `unsupported` and the reason.
     public func require(_ feature: Feature, queue: String? = nil) throws(QueueError) {
-        if case .unavailable(let reason) = self[feature] {
-            throw QueueError(.unsupported, "\(feature) is not available on \(system): \(reason)", queue: queue)
-        }
+        if let refusal = refusal(of: feature, queue: queue) { throw refusal }
+    }
+
+    /// Returns the error for a feature that cannot be used; `nil` when it can.
+    func refusal(of feature: Feature, queue: String?) -> QueueError? {
+        guard case .unavailable(let reason) = self[feature] else { return nil }
+        return QueueError(.unsupported, "\(feature) is not available on \(system): \(reason)", queue: queue)
     }
 }

@@ -71,7 +71,7 @@ extension Conformance {
             try await expectArrived(count, "after its time has come")
             try await consumer.acknowledge(later)
         }
-        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectNothing(consumer)
         try await expectArrived(count + 1, "after the sentinel")
     }
 }

@@ -15,7 +15,8 @@ extension Conformance {
         "life.idle",
         .lifecycle,
         "a consumer that waits costs next to nothing, and is woken by a publish",
-        tier: .full
+        tier: .full,
+        isAlone: true
     ) { harness in
         let stage = try await Stage(harness)
         let consumer = try await stage.consumer()

@@ -9,6 +9,8 @@ package final class History: Sendable {
         var order = 0
         var numbers = 0
         var events: [HistoryEvent] = []
+        /// The calls that have not ended, by their numbers.
+        var calls: [Int: (text: String, since: ContinuousClock.Instant)] = [:]
     }
 
     private let state = Mutex(State())
@@ -21,6 +23,37 @@ package final class History: Sendable {
 
     /// What happened so far, in the order in which the calls were noted.
     package var events: [HistoryEvent] { state.withLock { $0.events } }
+
+    /// The calls that have not ended, the oldest first, each with how long it has been waiting.
+    var openCalls: [String] {
+        let now = ContinuousClock.now
+        return state.withLock { $0.calls }.sorted { $0.key < $1.key }
+            .map { "\($0.value.text) (for \((now - $0.value.since).components.seconds) s)" }
+    }
+
+    /// Notes that a call has begun.
+    ///
+    /// - Returns: Its number.
+    func enter(_ text: String) -> Int {
+        state.withLock { state in
+            state.numbers += 1
+            state.calls[state.numbers] = (text, .now)
+            return state.numbers
+        }
+    }
+
+    /// Notes that a call has ended.
+    func leave(_ number: Int) { state.withLock { _ = $0.calls.removeValue(forKey: number) } }
+
+    /// Makes a call, so that it can be seen while it lasts.
+    func during<Value>(
+        _ text: String,
+        _ call: () async throws(QueueError) -> Value
+    ) async throws(QueueError) -> Value {
+        let number = enter(text)
+        defer { leave(number) }
+        return try await call()
+    }
 
     /// Returns a number for a client or a consumer.
     func number() -> Int {

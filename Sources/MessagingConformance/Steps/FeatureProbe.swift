@@ -211,7 +211,7 @@ struct FeatureProbe {
         let stage = try await Stage(harness)
         try await expectError(.unsupported, "the call") { try await call(stage) }
         let consumer = try await stage.consumer()
-        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectNothing(consumer)
         try await stage.expectFigures(ready: 0, inFlight: 0)
     }
 }

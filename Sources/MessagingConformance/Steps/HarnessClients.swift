@@ -4,22 +4,26 @@ import Synchronization
 /// A harness that remembers the clients it has made for one case, so that they end with it, and what they did.
 final class HarnessClients: ConformanceHarness {
     private let base: any ConformanceHarness
+    private let factor: Int
     private let made = Mutex<[RecordingQueue]>([])
     private let names = Mutex<[String]>([])
     /// What the clients of the case did.
     let history: History
 
-    init(_ base: any ConformanceHarness) {
+    init(_ base: any ConformanceHarness, slowedBy factor: Int = 1) {
         self.base = base
+        self.factor = factor
         history = History { base.now }
     }
 
-    var timeUnit: Duration { base.timeUnit }
+    var timeUnit: Duration { base.timeUnit * factor }
     var tolerance: Duration { base.tolerance }
     var now: Duration { base.now }
 
-    func makeQueue() async throws -> any MessageQueue {
-        let queue = RecordingQueue(try await base.makeQueue(), history)
+    func makeQueue() async throws -> any MessageQueue { try await client() }
+
+    private func client() async throws -> RecordingQueue {
+        let queue = RecordingQueue(WatchedQueue(base: try await base.makeQueue(), history: history), history)
         made.withLock { $0.append(queue) }
         return queue
     }
@@ -74,9 +78,7 @@ final class HarnessClients: ConformanceHarness {
     /// A client that is open, made anew when the case has closed all of its own; it is closed with the others.
     private func openClient() async throws -> any MessageQueue {
         if let open = made.withLock({ $0.first { !$0.isClosed } }) { return open.base }
-        let client = RecordingQueue(try await base.makeQueue(), history)
-        made.withLock { $0.append(client) }
-        return client.base
+        return try await client().base
     }
 
     private static func failure(_ violations: [HistoryViolation]) -> ConformanceFailure {
