@@ -30,7 +30,7 @@ private struct LiveHarness: ConformanceHarness {
 
 @Suite("SQLite keeps the contract in real time", .serialized, .timeLimit(.minutes(5)))
 struct SQLiteLiveTests {
-    @Test(arguments: Conformance.all)
+    @Test(arguments: Conformance.cases(upTo: .full))
     func keeps(_ law: ConformanceCase) async throws {
         let file = try QueueFile()
         try await law.run(on: LiveHarness(file: file))

@@ -32,7 +32,7 @@ struct SQLiteHarness: ConformanceHarness {
 
 @Suite("SQLite keeps the contract", .timeLimit(.minutes(2)))
 struct SQLiteContractTests {
-    @Test(arguments: Conformance.all)
+    @Test(arguments: Conformance.cases(upTo: .full))
     func keeps(_ law: ConformanceCase) async throws {
         try await law.run(on: try SQLiteHarness())
     }

@@ -66,4 +66,5 @@ private struct MutantHarness: ConformanceHarness {
     func makeQueue() async throws -> any MessageQueue { mutant.wrap(try await base.makeQueue()) }
     func uniqueName(_ prefix: String) -> String { base.uniqueName(prefix) }
     func advance(by duration: Duration) async throws { try await base.advance(by: duration) }
+    var faults: (any FaultControl)? { base.faults.map { MutantFaults(mutant: mutant, base: $0) } }
 }

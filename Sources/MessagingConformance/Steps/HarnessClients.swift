@@ -5,6 +5,7 @@ import Synchronization
 final class HarnessClients: ConformanceHarness {
     private let base: any ConformanceHarness
     private let made = Mutex<[RecordingQueue]>([])
+    private let breaking = Mutex<RecordingFaults?>(nil)
     /// What the clients of the case did.
     let history: History
 
@@ -17,11 +18,24 @@ final class HarnessClients: ConformanceHarness {
     var tolerance: Duration { base.tolerance }
     var now: Duration { base.now }
 
-    func makeQueue() async throws -> any MessageQueue {
-        let queue = RecordingQueue(try await base.makeQueue(), history)
+    func makeQueue() async throws -> any MessageQueue { record(try await base.makeQueue()) }
+
+    /// Makes a client part of the history; it is closed with the others.
+    func record(_ client: any MessageQueue) -> any MessageQueue {
+        let queue = RecordingQueue(client, history)
         made.withLock { $0.append(queue) }
         return queue
     }
+
+    /// The same for the whole case, so that it knows what is broken.
+    var recordedFaults: RecordingFaults? {
+        breaking.withLock { breaking in
+            if breaking == nil, let faults = base.faults { breaking = RecordingFaults(faults, self) }
+            return breaking
+        }
+    }
+
+    var faults: (any FaultControl)? { recordedFaults }
 
     func uniqueName(_ prefix: String) -> String { base.uniqueName(prefix) }
     func advance(by duration: Duration) async throws { try await base.advance(by: duration) }
@@ -32,6 +46,7 @@ final class HarnessClients: ConformanceHarness {
     }
 
     func close() async {
+        await breaking.withLock { $0 }?.mend()
         for queue in made.withLock({ $0 }) { await queue.close() }
     }
 
