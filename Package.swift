@@ -47,6 +47,7 @@ let package = Package(
         .library(name: "MessagingRedis", targets: ["MessagingRedis"]),
         .library(name: "MessagingSQLite", targets: ["MessagingSQLite"]),
         .library(name: "MessagingConformance", targets: ["MessagingConformance"]),
+        .library(name: "MessagingConformanceFaults", targets: ["MessagingConformanceFaults"]),
         .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
         .executable(name: "mq", targets: ["mq"]),
     ],
@@ -119,6 +120,16 @@ let package = Package(
         .target(
             name: "MessagingConformance",
             dependencies: ["Messaging", "MessagingMemory", logging],
+            swiftSettings: settings
+        ),
+        // The TCP proxy of the fault tier: apart from the suite, which does no I/O of its own.
+        .target(
+            name: "MessagingConformanceFaults",
+            dependencies: [
+                "MessagingConformance", "Messaging",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             swiftSettings: settings
         ),
         .target(
@@ -210,6 +221,15 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(
+            name: "FaultTests",
+            dependencies: [
+                "MessagingConformanceFaults", "MessagingConformance", "MessagingMemory", "Messaging", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
         // The backend that docs/conformance.md shows, written from the public API alone.
         .testTarget(
             name: "ExampleBackendTests",
@@ -230,7 +250,7 @@ let package = Package(
         .target(name: "BrokerSupport", path: "Integration/Support", swiftSettings: settings),
         .executableTarget(
             name: "queue-child",
-            dependencies: ["Messaging", redisBackend, sqliteBackend, sqlite3, logging],
+            dependencies: ["Messaging", "MessagingConformance", redisBackend, sqliteBackend, sqlite3, logging],
             path: "Integration/Child",
             swiftSettings: settings
         ),
@@ -250,6 +270,16 @@ let package = Package(
                 grdb, logging,
             ],
             path: "Integration/SQLiteTests",
+            swiftSettings: settings
+        ),
+        // The fault tier, and shipped scripts and statements that are broken on purpose.
+        .testTarget(
+            name: "BrokerFaultTests",
+            dependencies: [
+                "MessagingConformanceFaults", "MessagingConformance", "MessagingRedis", "MessagingSQLite",
+                "Messaging", "BrokerSupport", "TestSupport", "queue-child", grdb, logging,
+            ],
+            path: "Integration/FaultTests",
             swiftSettings: settings
         ),
         .testTarget(

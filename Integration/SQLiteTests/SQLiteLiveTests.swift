@@ -31,7 +31,7 @@ private struct LiveHarness: ConformanceHarness {
 
 @Suite("SQLite keeps the contract in real time", .serialized, .timeLimit(.minutes(5)))
 struct SQLiteLiveTests {
-    @Test(arguments: Conformance.all)
+    @Test(arguments: Conformance.cases(upTo: .full))
     func keeps(_ law: ConformanceCase) async throws {
         let file = try QueueFile()
         let result = try await ConformanceRunner(LiveHarness(file: file)).result(of: law)

@@ -15,6 +15,7 @@ private struct ForeignHarness: ConformanceHarness {
     var timeUnit: Duration { base.timeUnit }
     var tolerance: Duration { base.tolerance }
     var now: Duration { base.now }
+    var faults: (any FaultControl)? { base.faults }
 
     func makeQueue() async throws -> any MessageQueue { try await base.makeQueue() }
     func uniqueName(_ prefix: String) -> String { base.uniqueName(prefix) }

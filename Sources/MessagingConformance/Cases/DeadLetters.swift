@@ -29,6 +29,7 @@ extension Conformance {
         try expectEqual(letter.queue, stage.name, "the queue")
         try expectEqual(letter.group, "workers", "the group")
         try expectEqual(letter.reason, .attemptsExhausted, "the reason")
+        try expectEqual(letter.error, "failure 3", "the last error")
         try expectEqual(letter.attempts, 3, "the attempts")
         try expectEqual(letter.history.map(\.error), (1...3).map { "failure \($0)" }, "the history")
         try expect(letter.failedAt != nil, "there is no time of failure")

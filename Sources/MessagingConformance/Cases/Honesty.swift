@@ -20,6 +20,7 @@ extension Conformance {
                 case .unavailable(let reason):
                     try expect(!reason.isEmpty, "it does not say why it is unavailable")
                     try await FeatureProbe(harness).isRefused(feature)
+                    try await FeatureProbe(harness).isRefusedUnseen(feature)
                 }
             } catch {
                 throw ConformanceFailure("\(feature), which is said to be \(capabilities[feature]): \(error)")

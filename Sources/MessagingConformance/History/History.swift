@@ -114,3 +114,28 @@ package final class History: Sendable {
         record(since: point, [.foreign(queue: queue)])
     }
 }
+
+extension History {
+    /// The messages that were confirmed.
+    var accepted: Set<MessageID> {
+        Set(events.compactMap { if case .published(let message, _, .accepted) = $0.kind { message.id } else { nil } })
+    }
+
+    /// The messages that came to anybody.
+    var delivered: Set<MessageID> {
+        Set(events.compactMap { if case .delivered(let delivered, _) = $0.kind { delivered.id } else { nil } })
+    }
+
+    /// The messages whose end was confirmed to who held them.
+    var handled: Set<MessageID> {
+        var ids: [Receipt: MessageID] = [:]
+        var found: Set<MessageID> = []
+        for event in events {
+            if case .delivered(let delivered, _) = event.kind { ids[delivered.receipt] = delivered.id }
+            if case .settled(let receipt, .acknowledge, _, .settled) = event.kind, let id = ids[receipt] {
+                found.insert(id)
+            }
+        }
+        return found
+    }
+}

@@ -7,6 +7,7 @@ final class HarnessClients: ConformanceHarness {
     private let factor: Int
     private let made = Mutex<[RecordingQueue]>([])
     private let names = Mutex<[String]>([])
+    private let breaking = Mutex<RecordingFaults?>(nil)
     /// What the clients of the case did.
     let history: History
 
@@ -22,11 +23,26 @@ final class HarnessClients: ConformanceHarness {
 
     func makeQueue() async throws -> any MessageQueue { try await client() }
 
-    private func client() async throws -> RecordingQueue {
-        let queue = RecordingQueue(WatchedQueue(base: try await base.makeQueue(), history: history), history)
+    private func client() async throws -> RecordingQueue { recorded(try await base.makeQueue()) }
+
+    /// Makes a client part of the history; it is closed with the others.
+    func record(_ client: any MessageQueue) -> any MessageQueue { recorded(client) }
+
+    private func recorded(_ client: any MessageQueue) -> RecordingQueue {
+        let queue = RecordingQueue(WatchedQueue(base: client, history: history), history)
         made.withLock { $0.append(queue) }
         return queue
     }
+
+    /// The same for the whole case, so that it knows what is broken.
+    var recordedFaults: RecordingFaults? {
+        breaking.withLock { breaking in
+            if breaking == nil, let faults = base.faults { breaking = RecordingFaults(faults, self) }
+            return breaking
+        }
+    }
+
+    var faults: (any FaultControl)? { recordedFaults }
 
     func uniqueName(_ prefix: String) -> String {
         let name = base.uniqueName(prefix)
@@ -43,6 +59,7 @@ final class HarnessClients: ConformanceHarness {
 
     /// Deletes the queues of the case where the backend can, and closes the clients.
     func close() async {
+        await breaking.withLock { $0 }?.mend()
         if let queue = try? await openClient(), let capabilities = try? await queue.capabilities(),
             capabilities[.deletion].isAvailable
         {

@@ -29,7 +29,7 @@ final class GroupCommit: Sendable {
 
     private let pool: DatabasePool
     private let turn: WriteTurn
-    private let memory = WriterMemory()
+    private let memory: WriterMemory
     private let configuration: SQLiteConfiguration
     private let clock: QueueClock
     private let onCommit: @Sendable (Set<Int64>, Set<UInt8>) -> Void
@@ -57,6 +57,7 @@ final class GroupCommit: Sendable {
     ) {
         self.pool = pool
         self.turn = turn
+        memory = WriterMemory(changes: configuration.statementChanges)
         self.configuration = configuration
         self.clock = clock
         self.onCommit = onCommit
