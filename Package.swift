@@ -277,7 +277,7 @@ let package = Package(
             name: "BrokerFaultTests",
             dependencies: [
                 "MessagingConformanceFaults", "MessagingConformance", "MessagingRedis", "MessagingSQLite",
-                "Messaging", "BrokerSupport", "TestSupport", "queue-child", grdb, logging,
+                "MessagingMemory", "Messaging", "BrokerSupport", "TestSupport", "queue-child", grdb, logging,
             ],
             path: "Integration/FaultTests",
             swiftSettings: settings

@@ -147,7 +147,7 @@ struct ConformanceRunCommand: GlobalCommand {
             try file.write(file.path == junit ? JUnitXML.document(result) : ReportFile.json(result))
         }
         if let note = broker.note,
-            result.features["\(Capabilities.Feature.deletion)"]?.hasPrefix("unavailable") != false
+            result.features["\(Capabilities.Feature.deletion)"] == "no"
         {
             output.note(note)
         }
