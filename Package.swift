@@ -57,6 +57,7 @@ let package = Package(
         .library(name: "MessagingRabbitMQ", targets: ["MessagingRabbitMQ"]),
         .library(name: "MessagingSQLite", targets: ["MessagingSQLite"]),
         .library(name: "MessagingConformance", targets: ["MessagingConformance"]),
+        .library(name: "MessagingConformanceFaults", targets: ["MessagingConformanceFaults"]),
         .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
         .executable(name: "mq", targets: ["mq"]),
     ],
@@ -144,7 +145,21 @@ let package = Package(
             dependencies: ["Messaging", logging, grdb, sqlite3],
             swiftSettings: settings
         ),
-        .target(name: "MessagingConformance", dependencies: ["Messaging", logging], swiftSettings: settings),
+        .target(
+            name: "MessagingConformance",
+            dependencies: ["Messaging", "MessagingMemory", logging],
+            swiftSettings: settings
+        ),
+        // The TCP proxy of the fault tier: apart from the suite, which does no I/O of its own.
+        .target(
+            name: "MessagingConformanceFaults",
+            dependencies: [
+                "MessagingConformance", "Messaging",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
         .target(
             name: "MessagingPipeline",
             dependencies: [
@@ -239,6 +254,15 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(
+            name: "FaultTests",
+            dependencies: [
+                "MessagingConformanceFaults", "MessagingConformance", "MessagingMemory", "Messaging", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
         // The backend that docs/conformance.md shows, written from the public API alone.
         .testTarget(
             name: "ExampleBackendTests",
@@ -260,7 +284,7 @@ let package = Package(
         .executableTarget(
             name: "queue-child",
             dependencies: [
-                "Messaging", redisBackend, rabbitMQBackend, sqliteBackend, sqlite3, logging,
+                "Messaging", "MessagingConformance", redisBackend, rabbitMQBackend, sqliteBackend, sqlite3, logging,
                 .target(name: "CRabbitMQ", condition: .when(traits: ["RabbitMQ"])),
             ],
             path: "Integration/Child",
@@ -293,6 +317,16 @@ let package = Package(
                 grdb, logging,
             ],
             path: "Integration/SQLiteTests",
+            swiftSettings: settings
+        ),
+        // The fault tier, and shipped scripts and statements that are broken on purpose.
+        .testTarget(
+            name: "BrokerFaultTests",
+            dependencies: [
+                "MessagingConformanceFaults", "MessagingConformance", "MessagingRedis", "MessagingSQLite",
+                "MessagingMemory", "Messaging", "BrokerSupport", "TestSupport", "queue-child", grdb, logging,
+            ],
+            path: "Integration/FaultTests",
             swiftSettings: settings
         ),
         .testTarget(

@@ -18,6 +18,7 @@ struct QueueChild {
     private static let usage = """
         usage: queue-child worker URL QUEUE GROUP              handles messages by doing nothing
                queue-child hammer URL QUEUE GROUP NAME SECONDS publishes and handles at the same time
+               queue-child fault URL JOB                       does one job of the fault tier (JSON)
                queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
                queue-child rabbitmq URL MESSAGES               measures RabbitMQ beside plain librabbitmq
                queue-child rounds URL COUNT                    opens, consumes and closes so many times
@@ -37,6 +38,7 @@ struct QueueChild {
                 name: words[4],
                 for: .seconds(Int64(words[5]) ?? 1)
             )
+        case ("fault", 3): try await FaultChildMode.run(try open(words[1]), words[2])
         #if SQLite
         case ("throughput", 3): try await ThroughputChild.run(file: words[1], messages: Int(words[2]) ?? 0)
         #endif

@@ -85,7 +85,12 @@ struct PipelineKillTests {
             if case .redis(let server) = harness.place { repeated += try Self.takeovers(layer, server) }
             #expect(try await queue.statistics(of: layer.queue ?? "").groups.first?.dead.value == 0)
         }
-        for process in processes.values {
+        for (layer, process) in processes {
+            // Until it says so, a process started a moment ago has no handler yet, and SIGTERM ends it like any program.
+            let hasBegun = try await eventually(within: .seconds(30)) {
+                layer == .collect || process.errors.contains("mq: running \(layer.rawValue);")
+            }
+            #expect(hasBegun, "seed \(seed): \(layer) said \(process.errors)")
             process.signal(SIGTERM)
             let outcome = await process.wait(atMost: 40)
             #expect(outcome.status == 0, "seed \(seed): a process ended with \(outcome.status): \(outcome.errors)")

@@ -28,6 +28,9 @@ public protocol ConformanceHarness: Sendable {
     /// - Returns: Whether there is such a client; without one, what needs it is not possible here.
     /// - Throws: What kept that client from writing.
     func injectForeign(body: [UInt8], into queue: String) async throws -> Bool
+
+    /// What can be broken, for the cases of the fault tier; `nil` when nothing can.
+    var faults: (any FaultControl)? { get }
 }
 
 extension ConformanceHarness {
@@ -48,4 +51,7 @@ extension ConformanceHarness {
     /// - Returns: `false`.
     /// - Throws: Never.
     public func injectForeign(body: [UInt8], into queue: String) async throws -> Bool { false }
+
+    /// Nothing can be broken, by default.
+    public var faults: (any FaultControl)? { nil }
 }

@@ -30,10 +30,16 @@ struct SQLiteHarness: ConformanceHarness {
     }
 }
 
-@Suite("SQLite keeps the contract", .timeLimit(.minutes(2)))
+// One case at a time: they are many, and the tests of other suites wait for the same threads.
+@Suite("SQLite keeps the contract", .serialized, .timeLimit(.minutes(2)))
 struct SQLiteContractTests {
-    @Test(arguments: Conformance.all)
+    @Test(arguments: Conformance.cases(upTo: .full))
     func keeps(_ law: ConformanceCase) async throws {
-        try await law.run(on: try SQLiteHarness())
+        let result = try await ConformanceRunner(try SQLiteHarness()).result(of: law)
+        switch result.outcome {
+        case .passed: break
+        case .failed: Issue.record("\(result)")
+        case .unsupported, .notPossible, .knownFailure: Issue.record("\(result)", severity: .warning)
+        }
     }
 }

@@ -11,7 +11,7 @@ struct CommandLineTests {
         "explains every command with examples",
         arguments: [
             ["publish"], ["consume"], ["status"], ["dlq"], ["dlq", "list"], ["dlq", "show"], ["dlq", "redrive"],
-            ["dlq", "discard"], ["backends"], ["doctor"],
+            ["dlq", "discard"], ["delete"], ["backends"], ["doctor"],
         ]
     )
     func help(command: [String]) async throws {
@@ -219,6 +219,27 @@ struct CommandLineTests {
         let status = try await MQBinary.run("status", "orders", "--json", environment: environment)
         #expect(status.output.contains("\"backend\":\"sqlite:\(folder)/mq.sqlite\""), "\(status.output)")
         #expect(status.output.contains("\"ready\":1"), "\(status.output)")
+    }
+    #endif
+
+    #if SQLite
+    @Test("deletes a queue when it is told so, and says what it had")
+    func deletes() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "mq-delete-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = ["--backend", "sqlite:\(folder.path)/mq.sqlite"]
+        _ = try await MQBinary.run(all: ["publish", "orders", "one", "two", "--create", "--group", "g"] + file)
+        let preview = try await MQBinary.run(all: ["delete", "orders", "--dry-run", "--json"] + file)
+        #expect(preview.status == .exited(0))
+        #expect(preview.output.contains("\"done\":false") && preview.output.contains("\"ready\""))
+        let unsure = try await MQBinary.run(all: ["delete", "orders"] + file)
+        #expect(unsure.status == .exited(5))
+        #expect(unsure.error.contains("nothing was deleted; give --yes"))
+        #expect(try await MQBinary.run(all: ["status", "orders"] + file).status == .exited(0))
+        let done = try await MQBinary.run(all: ["delete", "orders", "--yes"] + file)
+        #expect(done.status == .exited(0) && done.error.contains("deleted 'orders'"))
+        #expect(try await MQBinary.run(all: ["delete", "orders", "--yes"] + file).status == .exited(4))
     }
     #endif
 

@@ -38,7 +38,7 @@ extension Conformance {
             var generator = SeededGenerator(seed: UInt64(round))
             work.shuffle(using: &generator)
             let calls = work
-            let acts = try await within("closing while others publish and receive", limit: .seconds(10)) {
+            let acts = try await within("closing while others publish and receive") {
                 try await withThrowingTaskGroup(of: Act.self) { group in
                     for call in calls { group.addTask { try await call() } }
                     return try await group.reduce(into: []) { $0.append($1) }
@@ -75,6 +75,8 @@ extension Conformance {
     /// Does the same over and over until it says that it was closed.
     private static func untilClosed(_ body: () async throws -> Void) async throws {
         while true {
+            // A broken backend may never say so, and nobody waits any more.
+            try Task.checkCancellation()
             let failure: any Error
             do {
                 try await body()
@@ -156,6 +158,6 @@ extension Conformance {
         }
         try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0, dead: 0)
         let last = try await stage.consumer("last")
-        try await stage.expectNothing(last, for: stage.unit)
+        try await stage.expectNothing(last)
     }
 }

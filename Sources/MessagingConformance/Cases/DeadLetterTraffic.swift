@@ -59,7 +59,7 @@ extension Conformance {
             } while cursor != nil
             try expectEqual(staying.subtracting(seen), [], "what the pages of \(limit) missed")
         }
-        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectNothing(consumer)
     }
 
     private static let redriveFilter = ConformanceCase(
@@ -115,7 +115,7 @@ extension Conformance {
         let left = try await stage.deadLetters(page: 100)
         try expectEqual(left.count, 50, "how many dead letters are left")
         try expect(left.allSatisfy { $0.error == "not JSON" }, "a dead letter that matches is left")
-        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectNothing(consumer)
         try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 0, dead: 50)
     }
 
@@ -137,8 +137,7 @@ extension Conformance {
     private static let trace = ConformanceCase(
         "obs.trace",
         .fidelity,
-        "the headers of a trace survive a retry, a dead letter and a redrive byte for byte",
-        requires: [.deadLetters]
+        "the headers of a trace survive a retry, a dead letter and a redrive byte for byte"
     ) { harness in
         let stage = try await Stage(harness)
         let consumer = try await stage.consumer()
@@ -149,7 +148,6 @@ extension Conformance {
         let message = Message(text: "traced", key: "k", headers: headers, contentType: "text/plain")
         try await stage.publish([message])
         func check(_ found: Message, _ what: String) throws {
-            try expectEqual(Set(found.headers), Set(headers), "the headers \(what)")
             try expectEqual(found, message, "the message \(what)")
         }
         var delivery = try await stage.takeOne(from: consumer)
@@ -160,6 +158,10 @@ extension Conformance {
         try await consumer.settle(delivery, .release)
         delivery = try await stage.takeOne(from: consumer)
         try check(delivery.message, "after a release")
+        guard try await stage.queue.capabilities()[.deadLetters].isAvailable else {
+            try await consumer.acknowledge(delivery)
+            return try await stage.expectNothing(consumer)
+        }
         try await consumer.settle(delivery, .reject(reason: .rejected, error: "for good"))
         for round in 1...2 {
             let letter = try await stage.deadLetter()
@@ -171,6 +173,6 @@ extension Conformance {
             if round == 1 { try await consumer.settle(delivery, .reject(reason: .rejected, error: "again")) }
         }
         try await consumer.acknowledge(delivery)
-        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectNothing(consumer)
     }
 }

@@ -20,6 +20,7 @@ extension Conformance {
                 case .unavailable(let reason):
                     try expect(!reason.isEmpty, "it does not say why it is unavailable")
                     try await FeatureProbe(harness).isRefused(feature)
+                    try await FeatureProbe(harness).isRefusedUnseen(feature)
                 }
             } catch {
                 throw ConformanceFailure("\(feature), which is said to be \(capabilities[feature]): \(error)")
@@ -71,7 +72,7 @@ extension Conformance {
             try await expectArrived(count, "after its time has come")
             try await consumer.acknowledge(later)
         }
-        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectNothing(consumer)
         try await expectArrived(count + 1, "after the sentinel")
     }
 }

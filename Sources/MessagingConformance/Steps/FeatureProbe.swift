@@ -3,8 +3,13 @@ import Messaging
 /// The least that each feature must do where it is claimed, and the call that must be refused where it is not.
 struct FeatureProbe {
     private let harness: any ConformanceHarness
+    /// What counts the bytes that clients send, where there is something.
+    private let proxy: (any FaultProxy)?
 
-    init(_ harness: any ConformanceHarness) { self.harness = harness }
+    init(_ harness: any ConformanceHarness, proxy: (any FaultProxy)? = nil) {
+        self.harness = harness
+        self.proxy = proxy
+    }
 
     // MARK: - Claimed
 
@@ -22,6 +27,7 @@ struct FeatureProbe {
         case .boundedQueue: try await isBounded()
         case .atMostOnce: try await forgets()
         case .persistence: try await outlivesItsClient()
+        case .deletion: try await deletes()
         default: throw ConformanceFailure("this suite does not know the feature; update it")
         }
     }
@@ -152,7 +158,30 @@ struct FeatureProbe {
         try expectEqual(delivery.message.id, message.id, "what a client opened later got")
     }
 
+    private func deletes() async throws {
+        let stage = try await Stage(harness)
+        try await stage.publish(1)
+        try expect(try await stage.queue.deleteQueue(stage.name), "deleting says that there was no such queue")
+        try await expectError(.notFound, "publishing to a deleted queue") { try await stage.publish(1) }
+    }
+
     // MARK: - Not claimed
+
+    /// Checks the same through a proxy that counts what is sent, where there is one.
+    func isRefusedUnseen(_ feature: Capabilities.Feature) async throws {
+        guard let faults = harness.faults else { return }
+        let proxy: any FaultProxy
+        do { proxy = try await faults.proxy() } catch is NotPossible { return }
+        try await FeatureProbe(RemoteHarness(base: harness, faults: faults), proxy: proxy).isRefused(feature)
+    }
+
+    /// Fails unless a call is refused as unsupported, with nothing sent where that is counted.
+    private func expectRefused<Result>(_ what: String, _ body: () async throws -> Result) async throws {
+        let before = try await proxy?.traffic().requestBytes
+        try await expectError(.unsupported, what, body)
+        let after = try await proxy?.traffic().requestBytes
+        try expect(before == after, "refusing \(what) sent \((after ?? 0) - (before ?? 0)) bytes to the broker")
+    }
 
     func isRefused(_ feature: Capabilities.Feature) async throws {
         switch feature {
@@ -175,12 +204,13 @@ struct FeatureProbe {
             try await refuses { try await $0.queue.redrive(["x"], of: $0.name) }
             try await refuses { try await $0.queue.discardDeadLetters(["x"], of: $0.name) }
         case .atMostOnce: try await refuses { try await $0.consumer(mode: .atMostOnce) }
+        case .deletion: try await refuses { try await $0.queue.deleteQueue($0.name) }
         case .renewal:
             let stage = try await Stage(harness)
             let consumer = try await stage.consumer()
             try await stage.publish(1)
             let held = try await stage.takeOne(from: consumer)
-            try await expectError(.unsupported, "renewing") { try await consumer.renew([held.receipt]) }
+            try await expectRefused("renewing") { try await consumer.renew([held.receipt]) }
             try await consumer.acknowledge(held)
         // There is no call that asks for these: they say what other calls promise.
         case .deduplication, .idConflict, .fencedSettle, .atomicMove, .persistence: break
@@ -193,16 +223,35 @@ struct FeatureProbe {
         var definition = QueueDefinition(harness.uniqueName("refused"))
         change(&definition)
         let refused = definition
-        try await expectError(.unsupported, "declaring it") { try await queue.declare(refused) }
+        try await expectRefused("declaring it") { try await queue.declare(refused) }
         let found = try await queue.definition(of: refused.name)
         try expect(found == nil, "a refused declaration left a queue behind")
     }
 
     private func refuses<Result>(_ call: (Stage) async throws -> Result) async throws {
         let stage = try await Stage(harness)
-        try await expectError(.unsupported, "the call") { try await call(stage) }
+        try await expectRefused("the call") { try await call(stage) }
         let consumer = try await stage.consumer()
-        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectNothing(consumer)
         try await stage.expectFigures(ready: 0, inFlight: 0)
     }
+}
+
+/// A harness whose clients reach the broker through the proxy.
+private struct RemoteHarness: ConformanceHarness {
+    let base: any ConformanceHarness
+    let faults: any FaultControl
+
+    var timeUnit: Duration { base.timeUnit }
+    var tolerance: Duration { base.tolerance }
+    var now: Duration { base.now }
+
+    func makeQueue() async throws -> any MessageQueue {
+        let queue = try await faults.makeQueue()
+        // What it asks when it connects is no part of a refusal.
+        _ = try await queue.capabilities()
+        return queue
+    }
+    func uniqueName(_ prefix: String) -> String { base.uniqueName(prefix) }
+    func advance(by duration: Duration) async throws { try await base.advance(by: duration) }
 }

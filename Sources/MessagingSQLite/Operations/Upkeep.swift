@@ -35,6 +35,12 @@ struct Upkeep: Sendable {
             if queue.retention > 0 { try trim(queue, rows, transaction) }
             if queue.dedupeWindow > 0 { try sweep(queue, rows, transaction) }
         }
+        try transaction.prepared(
+            """
+            DELETE FROM mq_processed WHERE (scope, id) IN (
+                SELECT scope, id FROM mq_processed INDEXED BY mq_processed_until WHERE until <= ? LIMIT ?)
+            """
+        ).run(.integer(now), .integer(rows))
         try transaction.prepared("DELETE FROM mq_consumer WHERE seen_at < ?").run(.integer(now - Membership.memory))
         try transaction.flush()
         try database.commit()

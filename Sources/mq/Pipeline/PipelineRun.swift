@@ -116,7 +116,14 @@ struct PipelineRun: Sendable {
             reload: { reload.reload() }
         )
         do {
-            try await control.run({ try await pipeline.declare() }, then: ServiceGroup(configuration: configuration))
+            try await control.run(
+                { try await pipeline.declare() },
+                then: ServiceGroup(configuration: configuration)
+            ) {
+                guard !plan.untilIdle else { return }
+                let layers = Layer.allCases.filter(plan.running.contains).map(\.rawValue)
+                output.note("running \(layers.joined(separator: ", ")); SIGTERM or Ctrl-C drains")
+            }
         } catch let error as IOError {
             throw CLIError(
                 .failed,

@@ -53,8 +53,13 @@ final class ServiceControl: Sendable {
     /// - Parameters:
     ///   - prepare: Work before the services start; a signal cancels it.
     ///   - group: The services.
+    ///   - begun: Told before the services start, when a signal already drains them.
     /// - Throws: What the work or the services throw, `CancellationError` when a signal came before they ran.
-    func run(_ prepare: @escaping @Sendable () async throws -> Void, then group: ServiceGroup) async throws {
+    func run(
+        _ prepare: @escaping @Sendable () async throws -> Void,
+        then group: ServiceGroup,
+        begun: () -> Void = {}
+    ) async throws {
         let watch = SignalWatch([SIGINT, SIGTERM, SIGHUP]) { [self] in received($0) }
         defer { watch.cancel() }
         let startup = Task { try await prepare() }
@@ -75,6 +80,7 @@ final class ServiceControl: Sendable {
             return state.decision.isStopping
         }
         if isLate { throw CancellationError() }
+        begun()
         try await group.run()
     }
 
