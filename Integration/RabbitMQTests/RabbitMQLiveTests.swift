@@ -137,6 +137,85 @@ struct RabbitMQLiveTests {
         await queue.close()
     }
 
+    @Test func aDeletedQueueLeavesNothingBehindAndHoldsNobodyUp() async throws {
+        let server = try PrivateRabbitMQ()
+        let (queue, other) = (try makeQueue(server.url), try makeQueue(server.url))
+        let (deleted, kept) = (definition("deleted"), definition("kept"))
+        try await queue.declare(kept)
+        let before = try server.ctl(["list_queues", "name"])
+        let exchanges = try server.ctl(["list_exchanges", "name"])
+        try await queue.declare(deleted)
+        // More than a level hands over at once: without a destination they would keep all others from theirs.
+        let delayed = (0..<100).map { Message(text: "\($0)", due: .after(.milliseconds(1500))) }
+        #expect(try await queue.publish(delayed, to: deleted.name).allSatisfy(\.isConfirmed))
+        try await queue.publish(Message(text: "held"), to: deleted.name)
+        let consumer = try await queue.consume(deleted.name, group: "g", consumer: "c")
+        let held = try #require(try await consumer.take(1).first)
+        #expect(try await other.deleteQueue(deleted.name))
+        #expect(try await !other.deleteQueue(deleted.name))
+        #expect(try server.ctl(["list_queues", "name"]) == before)
+        #expect(try server.ctl(["list_exchanges", "name"]) == exchanges)
+        #expect(try await queue.queues() == [kept.name])
+        await #expect(throws: QueueError.self) { try await consumer.acknowledge(held) }
+        // The client that did not delete it has it in mind, and the exchange is missing: the channel is lost with it.
+        for _ in 0..<2 {
+            let error = await #expect(throws: QueueError.self) {
+                try await queue.publish(Message(text: "x"), to: deleted.name)
+            }
+            #expect(error?.code == .notFound)
+        }
+        let gone = await #expect(throws: QueueError.self) { try await queue.statistics(of: deleted.name) }
+        #expect(gone?.code == .notFound)
+        let reader = try await queue.consume(kept.name, group: "g", consumer: "c")
+        try await Task.sleep(for: .seconds(2))
+        let start = ContinuousClock.now
+        try await queue.publish(Message(text: "late", due: .after(.milliseconds(1500))), to: kept.name)
+        let late = try #require(try await reader.take(1).first)
+        #expect(late.message.text == "late" && ContinuousClock.now - start < .seconds(10))
+        #expect(
+            try await eventually(within: .seconds(20)) {
+                try server.ctl(["list_queues", "messages", "--no-table-headers"]).split(separator: "\n")
+                    .reduce(0) { $0 + (Int($1.trimmingCharacters(in: .whitespaces)) ?? 0) } == 2
+            },
+            "what is left are the record of a queue and a message that is held"
+        )
+        await queue.close()
+        await other.close()
+    }
+
+    @Test func whatIsHeldTooLongComesBackAloneBeforeTheBrokerTakesEverything() async throws {
+        let server = try PrivateRabbitMQ(["consumer_timeout = 4000"])
+        // It looks once a minute otherwise.
+        try server.ctl(["eval", "application:set_env(rabbit, channel_tick_interval, 1000)."])
+        let queue = try makeQueue(server.url) { $0.consumerTimeout = .seconds(4) }
+        let definition = definition(lease: .seconds(2))
+        try await queue.declare(definition)
+        try await queue.publish(Message(text: "long"), to: definition.name)
+        let consumer = try await queue.consume(definition.name, group: "g", consumer: "c")
+        let long = try #require(try await consumer.take(1).first)
+        let start = ContinuousClock.now
+        var other: Delivery?
+        while try await consumer.renew([long.receipt]) == [true] {
+            try #require(ContinuousClock.now - start < .seconds(20), "renewing never ended")
+            if other == nil, ContinuousClock.now - start > .seconds(2) {
+                try await queue.publish(Message(text: "short"), to: definition.name)
+                other = try await consumer.take(1).first
+            }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+        // Nine tenths of the time are over; the other delivery is not touched when all of it is.
+        #expect(ContinuousClock.now - start < .seconds(4))
+        let short = try #require(other)
+        #expect(try await consumer.renew([short.receipt]) == [true])
+        try await Task.sleep(for: .seconds(1))
+        #expect(short.message.text == "short")
+        try await consumer.acknowledge(short)
+        let again = try #require(try await consumer.take(1).first)
+        #expect(again.message.text == "long" && again.attempt == 2)
+        try await consumer.acknowledge(again)
+        await queue.close()
+    }
+
     @Test func anotherClientExchangesMessagesWithOurs() async throws {
         let python = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().appending(path: ".build/pika/bin/python")

@@ -4,30 +4,24 @@ import Synchronization
 
 /// What a consumer holds, shared by its thread and its callers.
 final class ConsumerContext: Sendable {
-    /// A delivery that was handed over.
-    struct Held: Sendable {
-        var wire: WireMessage
-        var attempt: Int
-        /// When its lease runs out.
-        var deadline: Duration
-    }
-
     /// Settlements that were begun.
     struct Begun {
         /// Deliveries that end here and now.
-        var finished: [UInt64] = []
+        var finished: [(index: Int, tag: UInt64)] = []
         /// Deliveries that end when a copy of theirs is confirmed, by the index of the request.
         var moves: [(index: Int, receipt: Receipt, copy: OutgoingMessage)] = []
         var outcomes: [SettleOutcome]
         var epoch: UInt32
+        /// Whether the broker may not have said by itself yet that the queue is gone.
+        var needsProof: Bool
     }
 
     private struct State {
-        var ledger = SettlementLedger()
-        var held: [UInt64: Held] = [:]
-        /// One more with each life of the connection.
-        var epoch: UInt32 = 0
-        var nextExpiry: Duration?
+        var holdings = Holdings()
+        /// Whether the broker sends messages, and tells when their queue is deleted.
+        var isSubscribed = false
+        /// When messages were handed over last.
+        var handedAt: Duration?
         var isClosed = false
     }
 
@@ -37,6 +31,8 @@ final class ConsumerContext: Sendable {
     let lease: Duration
     let maxAttempts: Int
     let isAtMostOnce: Bool
+    /// How long a delivery may be held, renewed or not: later the broker takes back everything on the channel.
+    private let longestHold: Duration
     /// Tells receipts of different consumers apart.
     private let number = UInt64.random(in: 1...(.max))
     private let state = Mutex(State())
@@ -48,6 +44,7 @@ final class ConsumerContext: Sendable {
         group: GroupDefinition,
         name: String,
         isAtMostOnce: Bool,
+        longestHold: Duration,
         move: @escaping @Sendable ([(UInt64, OutgoingMessage)], UInt32, _ isUnwanted: Bool) -> Void
     ) {
         self.queue = queue
@@ -56,14 +53,15 @@ final class ConsumerContext: Sendable {
         self.lease = group.lease
         self.maxAttempts = group.maxAttempts
         self.isAtMostOnce = isAtMostOnce
+        self.longestHold = longestHold
         self.move = move
     }
 
     var closedError: QueueError { QueueError(.closed, "the consumer was closed", queue: queue, isRetryable: false) }
-    var epoch: UInt32 { state.withLock { $0.epoch } }
-    var nextExpiry: Duration? { state.withLock { $0.nextExpiry } }
+    var epoch: UInt32 { state.withLock { $0.holdings.epoch } }
+    var nextExpiry: Duration? { state.withLock { $0.holdings.nextExpiry } }
     var isClosed: Bool { state.withLock { $0.isClosed } }
-    var heldCount: Int { state.withLock { $0.held.count } }
+    var heldCount: Int { state.withLock { $0.holdings.count } }
 
     /// Closes it for callers.
     ///
@@ -77,102 +75,93 @@ final class ConsumerContext: Sendable {
 
     // MARK: - The connection's life
 
-    func begin() { state.withLock { $0.epoch += 1 } }
+    func begin() { state.withLock { $0.holdings.clear() } }
 
     /// What was held belongs to the broker again.
     func end() {
         state.withLock { state in
-            state.epoch += 1
-            for receipt in state.ledger.held { state.ledger.lose(receipt) }
-            state.held.removeAll()
-            state.nextExpiry = nil
+            state.holdings.clear()
+            state.isSubscribed = false
         }
     }
+
+    func setSubscribed(_ isSubscribed: Bool) { state.withLock { $0.isSubscribed = isSubscribed } }
 
     // MARK: - Handing over
 
-    func handOver(_ messages: [(UInt64, WireMessage)], at now: Duration) -> [Delivery] {
+    func handOver(_ messages: some Collection<ReceivedMessage>, at now: Duration) -> [Delivery] {
         state.withLock { state in
-            let deadline = now + lease
-            return messages.map { tag, wire in
-                let receipt = Receipt(high: number, low: tag, fence: state.epoch, source: 0)
-                state.ledger.handOver(receipt)
+            state.handedAt = now
+            let (deadline, limit) = (now + min(lease, longestHold), now + longestHold)
+            let epoch = state.holdings.epoch
+            return messages.map { received in
                 if isAtMostOnce {
-                    _ = state.ledger.begin(receipt)
-                    state.ledger.end(receipt, .settled)
+                    state.holdings.handOverSettled(received.tag)
                 } else {
-                    state.held[tag] = Held(wire: wire, attempt: wire.attempt, deadline: deadline)
-                    state.nextExpiry = min(state.nextExpiry ?? deadline, deadline)
+                    state.holdings.handOver(received, deadline: deadline, limit: limit)
                 }
-                return Delivery(
-                    message: wire.message,
-                    queue: queue,
-                    group: group,
-                    attempt: wire.attempt,
-                    receipt: receipt,
-                    publishedAt: wire.rest.timestamp.map { UnixTime.date(Int64(clamping: $0) &* 1000) },
-                    redrives: wire.redrives,
-                    history: wire.history
-                )
+                return delivery(received, epoch)
             }
         }
     }
 
-    /// Takes the deliveries whose lease has run out; those that are being settled may end.
-    func expired(_ now: Duration) -> [UInt64] {
-        state.withLock { state in
-            guard let next = state.nextExpiry, next <= now else { return [] }
-            var expired: [UInt64] = []
-            var soonest: Duration?
-            for (tag, held) in state.held {
-                if held.deadline > now {
-                    soonest = min(soonest ?? held.deadline, held.deadline)
-                    continue
-                }
-                let receipt = Receipt(high: number, low: tag, fence: state.epoch, source: 0)
-                guard state.ledger.begin(receipt) == .proceed else { continue }
-                state.ledger.lose(receipt)
-                expired.append(tag)
-            }
-            for tag in expired { state.held[tag] = nil }
-            state.nextExpiry = soonest
-            return expired.sorted()
-        }
+    private func delivery(_ received: ReceivedMessage, _ epoch: UInt32) -> Delivery {
+        let wire = received.wire
+        return Delivery(
+            message: wire.message,
+            queue: queue,
+            group: group,
+            attempt: wire.attempt,
+            receipt: Receipt(high: number, low: received.tag, fence: epoch, source: 0),
+            publishedAt: wire.rest.timestamp.map { UnixTime.date(Int64(clamping: $0) &* 1000) },
+            redrives: wire.redrives,
+            history: wire.history
+        )
     }
+
+    /// Takes the deliveries whose lease has run out; those that are being settled may end.
+    func expired(_ now: Duration) -> [UInt64] { state.withLock { $0.holdings.takeExpired(now) } }
 
     func renew(_ receipts: [Receipt], at now: Duration) -> [Bool] {
         state.withLock { state in
             receipts.map { receipt in
-                guard state.ledger.holds(receipt), state.held[receipt.low] != nil else { return false }
-                state.held[receipt.low]?.deadline = now + lease
-                return true
+                isOwn(receipt)
+                    && state.holdings.renew(receipt.low, epoch: receipt.fence, lease: lease, now: now)
             }
         }
     }
 
+    private func isOwn(_ receipt: Receipt) -> Bool { receipt.high == number && receipt.source == 0 }
+
     // MARK: - Settling
 
     /// Decides what settlements lead to; nothing is sent here.
-    func begin(_ requests: [SettleRequest], now: Int64) -> Begun {
+    func begin(
+        _ requests: [SettleRequest],
+        now: Int64,
+        at time: Duration = QueueClock.system.now()
+    ) -> Begun {
         state.withLock { state in
-            var begun = Begun(outcomes: Array(repeating: .leaseLost, count: requests.count), epoch: state.epoch)
-            for (index, request) in requests.enumerated() {
-                let receipt = request.receipt
-                switch state.ledger.begin(receipt) {
+            let epoch = state.holdings.epoch
+            var begun = Begun(
+                outcomes: Array(repeating: .leaseLost, count: requests.count),
+                epoch: epoch,
+                needsProof: !state.isSubscribed || state.handedAt.map { time - $0 > Self.trust } ?? true
+            )
+            begun.finished.reserveCapacity(requests.count)
+            for (index, request) in requests.enumerated() where isOwn(request.receipt) {
+                let (tag, fence) = (request.receipt.low, request.receipt.fence)
+                let isEnd = Self.endsAtOnce(request.settlement)
+                let start = isEnd ? state.holdings.settle(tag, epoch: fence) : state.holdings.begin(tag, epoch: fence)
+                switch start {
                 case .alreadySettled: begun.outcomes[index] = .alreadySettled
                 case .leaseLost: break
-                case .proceed:
-                    guard let held = state.held[receipt.low] else {
-                        state.ledger.end(receipt, .leaseLost)
-                        continue
-                    }
-                    if let copy = copy(held, request.settlement, now) {
-                        begun.moves.append((index, receipt, copy))
-                    } else {
-                        state.ledger.end(receipt, .settled)
-                        state.held[receipt.low] = nil
-                        begun.finished.append(receipt.low)
+                case .proceed(let received):
+                    if isEnd {
+                        begun.finished.append((index, tag))
                         begun.outcomes[index] = .settled
+                    } else {
+                        begun.moves.append((index, request.receipt, copy(received.wire, request.settlement, now)))
                     }
                 }
             }
@@ -185,29 +174,31 @@ final class ConsumerContext: Sendable {
     /// - Returns: Whether the original is to be acknowledged.
     func concluded(_ receipt: Receipt, isCopied: Bool) -> Bool {
         state.withLock { state in
-            guard state.ledger.holds(receipt) else { return false }
-            state.ledger.end(receipt, isCopied ? .settled : .failed)
-            if isCopied {
-                state.held[receipt.low] = nil
-            } else if let deadline = state.held[receipt.low]?.deadline {
-                state.nextExpiry = min(state.nextExpiry ?? deadline, deadline)
-            }
-            return isCopied
+            state.holdings.end(receipt.low, epoch: receipt.fence, isSettled: isCopied) && isCopied
         }
     }
 
-    /// What takes the place of a delivery; `nil` when nothing does.
-    private func copy(_ held: Held, _ settlement: Settlement, _ now: Int64) -> OutgoingMessage? {
+    /// For how long messages that came are a sign that their queue is there: the news of its end takes its time.
+    private static let trust: Duration = .milliseconds(20)
+
+    private static func endsAtOnce(_ settlement: Settlement) -> Bool {
         switch settlement {
-        case .acknowledge, .discard: nil
-        case .release: Copies.release(held.wire, attempt: held.attempt, queue: queue, group: group)
-        case .reject(let reason, let error): dead(held.wire, held.attempt, reason, error, consumer: name, now)
-        case .retry(_, let error) where held.attempt >= maxAttempts:
-            dead(held.wire, held.attempt, .attemptsExhausted, error, consumer: name, now)
+        case .acknowledge, .discard: true
+        case .retry, .reject, .release: false
+        }
+    }
+
+    /// What takes the place of a delivery that does not end at once.
+    private func copy(_ wire: WireMessage, _ settlement: Settlement, _ now: Int64) -> OutgoingMessage {
+        switch settlement {
+        case .acknowledge, .discard, .release: Copies.release(wire, attempt: wire.attempt, queue: queue, group: group)
+        case .reject(let reason, let error): dead(wire, wire.attempt, reason, error, consumer: name, now)
+        case .retry(_, let error) where wire.attempt >= maxAttempts:
+            dead(wire, wire.attempt, .attemptsExhausted, error, consumer: name, now)
         case .retry(let delay, let error):
             Copies.retry(
-                held.wire,
-                attempt: held.attempt,
+                wire,
+                attempt: wire.attempt,
                 after: delay,
                 error: error,
                 consumer: name,

@@ -19,51 +19,58 @@ final class ConsumerRole: ConnectionRole {
         var finish: @Sendable (Result<[Delivery], QueueError>) -> Void
     }
 
-    /// A message that came and was not handed over.
-    private struct Ready {
-        var tag: UInt64
-        var wire: WireMessage
+    /// Somebody who wants to know that the queue is there.
+    struct Proof {
+        var deadline: Duration
+        var finish: @Sendable (Result<Void, QueueError>) -> Void
     }
 
     /// How long acknowledgements wait for the next call of `receive`.
-    private static let linger: Duration = .milliseconds(5)
+    static let linger: Duration = .milliseconds(5)
     /// How long messages that nobody asked for may lie here.
-    private static let grace: Duration = .milliseconds(100)
+    static let grace: Duration = .milliseconds(100)
     /// How long closing waits for the end of the subscription.
     private static let closeLimit: Duration = .seconds(1)
     /// As many acknowledgements reach the queue for certain when the channel ends; its room is 32.
-    private static let fewAcknowledgements = 20
+    static let fewAcknowledgements = 20
     /// How many single messages are asked for at once.
-    private static let gets = 50
+    static let gets = 50
 
-    private let context: ConsumerContext
-    private let configuration: RabbitMQConfiguration
-    private let source: String
+    let context: ConsumerContext
+    let configuration: RabbitMQConfiguration
+    let source: String
     private let logger: Logger
 
-    private var connection: AMQPConnection?
-    private var isOpen = false
-    private var window = DeliveryWindow()
-    private var buffer = Deque<Ready>()
-    private var waiters = Deque<Waiter>()
-    private var subscription = SubscriptionPlan()
-    private var subscriptions = 0
+    var connection: AMQPConnection?
+    var isOpen = false
+    var window = DeliveryWindow()
+    var buffer = Deque<ReceivedMessage>()
+    var waiters = Deque<Waiter>()
+    var subscription = SubscriptionPlan()
+    var subscriptions = 0
     /// Single messages that were asked for and have not been answered.
-    private var asked = 0
+    var asked = 0
     /// The answers so far said that the queue is empty.
-    private var isDry = false
+    var isDry = false
     /// Somebody began to wait and the broker was not asked yet.
-    private var isNew = false
+    var isNew = false
     /// Since when acknowledgements wait.
-    private var finishedAt: Duration?
-    /// When the last message came.
-    private var arrivedAt: Duration = .zero
+    var finishedAt: Duration?
+    /// When the last message came, and the first of those that are here.
+    var arrivedAt: Duration = .zero
+    private var firstAt: Duration = .zero
+    var gathering = Gathering()
+    /// Until when the socket is left alone, so that more comes meanwhile.
+    private var gathers: Duration?
     /// Acknowledgements since the broker was known to have carried them out.
-    private var unproven = 0
+    var unproven = 0
     /// What was given back, to be acknowledged when that lets the broker send nothing that nobody wants.
-    private var givenBack: [UInt64] = []
-    private var isStopped = false
-    private var leaving: (finish: @Sendable () -> Void, until: Duration)?
+    var givenBack: [UInt64] = []
+    /// Who waits for the answer that their queue is there, and how many of them the broker was asked for.
+    var proofs = Deque<Proof>()
+    var proofsAsked = 0
+    var isStopped = false
+    var leaving: (finish: @Sendable () -> Void, until: Duration)?
     private var hasEnded = false
 
     init(_ context: ConsumerContext, _ configuration: RabbitMQConfiguration, logger: Logger) {
@@ -95,6 +102,21 @@ final class ConsumerRole: ConnectionRole {
         finishedAt = finishedAt ?? QueueClock.system.now()
     }
 
+    /// Acknowledges deliveries at once, and asks whether their queue is there.
+    ///
+    /// The broker says nothing about acknowledgements, and without a subscription nothing about a queue that is deleted.
+    func acknowledge(
+        _ tags: [UInt64],
+        epoch: UInt32,
+        _ finish: @escaping @Sendable (Result<Void, QueueError>) -> Void
+    ) {
+        guard epoch == context.epoch, connection != nil else { return finish(.failure(Self.lostBefore)) }
+        acknowledge(tags, epoch: epoch)
+        proofs.append(Proof(deadline: QueueClock.system.now() + configuration.commandTimeout, finish: finish))
+    }
+
+    private static let lostBefore = QueueError(.unavailable, "the connection was lost")
+
     /// Acknowledges what was given back because nobody wanted it.
     func acknowledgeGivenBack(_ tags: [UInt64], epoch: UInt32) {
         if epoch == context.epoch { givenBack += tags }
@@ -124,16 +146,21 @@ final class ConsumerRole: ConnectionRole {
     func turn(_ now: Duration) -> ConnectionWait? {
         do throws(QueueError) {
             if connection == nil, !waiters.isEmpty { try connect() }
-            try readAll()
+            var isDry = false
+            while !isDry {
+                // A part is handed over before more is read, to who takes parts.
+                isDry = try read(now, atMost: waiters.first?.deadline == nil ? .max : part)
+                try serve(now)
+            }
             try expireLeases(now)
-            try serve(now)
             if !isStopped { try fetch(now) }
+            try prove(now)
             if let leaving, try canLeave(now) { return end(leaving.finish) }
         } catch {
             drop(error)
             if let leaving { return end(leaving.finish) }
         }
-        return ConnectionWait(socket: connection?.socket, until: deadline(now))
+        return ConnectionWait(socket: connection?.socket, until: deadline(now), pause: gathers.map { $0 - now })
     }
 
     private func deadline(_ now: Duration) -> Duration? {
@@ -141,10 +168,9 @@ final class ConsumerRole: ConnectionRole {
         if let lease = context.nextExpiry { times.append(lease) }
         if connection != nil { times.append(now + configuration.heartbeat / 2) }
         if let leaving { times.append(leaving.until) }
-        if waiters.isEmpty {
-            if let finishedAt { times.append(finishedAt + Self.linger) }
-            if !buffer.isEmpty { times.append(arrivedAt + Self.grace) }
-        }
+        if let proof = proofs.first { times.append(proof.deadline) }
+        if let finishedAt, !isStopped { times.append(finishedAt + Self.linger) }
+        if waiters.isEmpty, !buffer.isEmpty { times.append(arrivedAt + Self.grace) }
         return times.min()
     }
 
@@ -156,10 +182,24 @@ final class ConsumerRole: ConnectionRole {
         context.begin()
     }
 
-    private func readAll() throws(QueueError) {
-        while let event = try connection?.next() {
+    /// Reads until so many messages are here, or nothing more is to be read.
+    ///
+    /// - Returns: Whether nothing more is to be read.
+    private func read(_ now: Duration, atMost limit: Int) throws(QueueError) -> Bool {
+        var count = 0
+        let wasEmpty = buffer.isEmpty
+        defer {
+            if count > 0 {
+                arrivedAt = now
+                if wasEmpty { firstAt = now }
+                gathering.arrived(count, at: now)
+            }
+        }
+        while buffer.count < limit {
+            guard let event = try connection?.next() else { return true }
             switch event {
             case .message(let message):
+                count += 1
                 if message.isAnswer { asked -= 1 }
                 take(message)
             case .empty:
@@ -167,6 +207,10 @@ final class ConsumerRole: ConnectionRole {
                 isDry = true
             case .reply(let reply):
                 if reply.kind == .channelOpen { isOpen = true }
+                if reply.kind == .queueDeclare, proofsAsked > 0 {
+                    proofsAsked -= 1
+                    proofs.popFirst()?.finish(.success(()))
+                }
             case .consumerEnded:
                 throw QueueError(
                     .topologyLost,
@@ -180,12 +224,12 @@ final class ConsumerRole: ConnectionRole {
             case .confirmed, .returned, .blocked, .unblocked: break
             }
         }
+        return false
     }
 
     /// Decides what to do with a message that came.
     private func take(_ message: IncomingMessage) {
         window.delivered(message.tag)
-        arrivedAt = QueueClock.system.now()
         let wire = WireFormat.read(message)
         if let problem = wire.problem {
             context.bury(message.tag, wire, .undecodable, problem)
@@ -194,21 +238,32 @@ final class ConsumerRole: ConnectionRole {
         } else if wire.attempt > context.maxAttempts {
             context.bury(message.tag, wire, .attemptsExhausted, nil)
         } else {
-            buffer.append(Ready(tag: message.tag, wire: wire))
+            buffer.append(ReceivedMessage(tag: message.tag, wire: wire))
         }
     }
 
+    /// How many messages are handed over together.
+    private var part: Int { gathering.isBusy ? subscription.part : .max }
+
     /// Hands over what is here, and ends calls whose time is over.
     private func serve(_ now: Duration) throws(QueueError) {
+        gathers = nil
         while !buffer.isEmpty, let waiter = waiters.first {
             // Who asks once gets all answers together.
             if waiter.deadline == nil, asked > 0 || (!isDry && subscription.size == 0 && buffer.count < waiter.max) {
                 break
             }
+            // Near the end of the window the broker waits for acknowledgements, and so for what is here.
+            if waiter.deadline != nil, window.marked * 2 < subscription.size {
+                let enough = min(waiter.max, part)
+                gathers = gathering.end(ready: buffer.count, max: enough, first: firstAt, last: arrivedAt, now: now)
+                if gathers != nil { break }
+            }
             waiters.removeFirst()
             isDry = false
-            let count = min(waiter.max, buffer.count)
-            let deliveries = context.handOver(buffer.prefix(count).map { ($0.tag, $0.wire) }, at: now)
+            // In parts, so that the first ones are handled while the next ones are read.
+            let count = min(waiter.max, buffer.count, waiter.deadline == nil ? .max : part)
+            let deliveries = context.handOver(buffer.prefix(count), at: now)
             buffer.removeFirst(count)
             if context.isAtMostOnce {
                 for delivery in deliveries { window.finish(delivery.receipt.low) }
@@ -227,107 +282,11 @@ final class ConsumerRole: ConnectionRole {
         }
     }
 
-    /// Asks the broker for what is wanted.
-    private func fetch(_ now: Duration) throws(QueueError) {
-        guard connection != nil, isOpen else { return }
-        if !givenBack.isEmpty, !waiters.isEmpty || isUsedUp {
-            for tag in givenBack { window.finish(tag) }
-            givenBack.removeAll()
-            finishedAt = finishedAt ?? now
-        }
-        let wanted = waiters.filter { $0.deadline != nil }.reduce(0) { $0 + $1.max }
-        if wanted > 0 {
-            if isNew { try subscribe(wanted) }
-            try flush()
-        }
-        if let waiter = waiters.first(where: { $0.deadline == nil }) { try askOnce(waiter) }
-        isNew = false
-        guard waiters.isEmpty else { return }
-        if let finishedAt, now >= finishedAt + Self.linger || subscription.size == 0 {
-            try unsubscribe()
-            try flush()
-        }
-        if !buffer.isEmpty, now >= arrivedAt + Self.grace {
-            try unsubscribe()
-            context.giveBack(buffer.map { ($0.tag, $0.wire) })
-            buffer.removeAll()
-        }
-    }
-
-    /// Answers calls that ask once: with a subscription everything there is has come already, without one single messages
-    /// are asked for until there are no more.
-    private func askOnce(_ waiter: Waiter) throws(QueueError) {
-        if !isUsedUp {
-            try flush()
-            for waiter in waiters where waiter.deadline == nil { waiter.finish(.success([])) }
-            waiters.removeAll { $0.deadline == nil }
-            return
-        }
-        guard asked == 0 else { return }
-        if isDry {
-            isDry = false
-            waiters.removeAll { $0.number == waiter.number }
-            return waiter.finish(.success([]))
-        }
-        try unsubscribe()
-        try flush()
-        // One at first: most calls of this kind find nothing.
-        asked = buffer.isEmpty ? 1 : min(waiter.max - buffer.count, Self.gets)
-        for _ in 0..<asked { try connection?.send(.get(queue: source)) }
-    }
-
-    private var isUsedUp: Bool { subscription.isUsedUp(out: window.marked) }
-
-    private func subscribe(_ wanted: Int) throws(QueueError) {
-        let step = subscription.step(wanted: wanted, out: window.marked, finished: window.markedWaiting)
-        guard case .renew(let size) = step else { return }
-        try unsubscribe()
-        try flush()
-        subscriptions += 1
-        subscription.size = size
-        window.setMark()
-        try connection?.send(.prefetch(UInt16(clamping: size)))
-        try connection?.send(.consume(queue: source, tag: tag))
-    }
-
-    /// Ends the subscription if it is used up.
-    private func unsubscribe() throws(QueueError) {
-        guard subscription.size > 0, isUsedUp else { return }
-        subscription.size = 0
-        try connection?.send(.cancel(tag: tag))
-    }
-
-    private var tag: String { "\(context.name)#\(subscriptions)" }
-
-    private func flush() throws(QueueError) {
-        finishedAt = nil
-        guard let connection else { return }
-        for one in window.takeAcknowledgements() {
-            try connection.send(.acknowledge(one.tag, multiple: one.multiple))
-            unproven += 1
-        }
-    }
-
-    /// Whether the connection can be closed now: a channel that ends forgets acknowledgements which its queue has no room
-    /// for yet, so the answer to one more question proves that there are few of them.
-    private func canLeave(_ now: Duration) throws(QueueError) -> Bool {
-        guard let leaving, connection != nil, isOpen, now < leaving.until else { return true }
-        for tag in givenBack { window.finish(tag) }
-        givenBack.removeAll()
-        try unsubscribe()
-        try flush()
-        if unproven > Self.fewAcknowledgements, asked == 0 {
-            unproven = 0
-            asked = 1
-            try connection?.send(.get(queue: source))
-        }
-        return asked == 0
-    }
-
     private func end(_ finish: @Sendable () -> Void) -> ConnectionWait? {
         connection?.close()
         connection = nil
         hasEnded = true
+        endProofs(context.closedError)
         finish()
         return nil
     }
@@ -358,6 +317,13 @@ final class ConsumerRole: ConnectionRole {
         givenBack.removeAll()
         for waiter in waiters { waiter.finish(.failure(error.about(context.queue))) }
         waiters.removeAll()
+        endProofs(error)
+    }
+
+    private func endProofs(_ error: QueueError) {
+        for proof in proofs { proof.finish(.failure(error.about(context.queue))) }
+        proofs.removeAll()
+        proofsAsked = 0
     }
 }
 #endif

@@ -15,6 +15,11 @@ enum DelayPlan {
 
     static let top = name(levels - 1)
     static let out = "mq.delay@100ms@out"
+    /// Where a message goes whose destination is gone: nowhere.
+    ///
+    /// A level hands over in at-least-once fashion, a few at a time: what has no destination would wait in it for ever and
+    /// hold up everybody else's.
+    static let lost = "mq.delay@100ms@lost"
 
     static func name(_ level: Int) -> String { "mq.delay@100ms@\(level)" }
 
@@ -36,7 +41,12 @@ enum DelayPlan {
 
     /// What makes the levels; the top comes last, so that where it is all are.
     static func topology() -> [AMQPMethod] {
-        var methods: [AMQPMethod] = [.exchangeDeclare(out, type: "topic")]
+        var methods: [AMQPMethod] = [
+            .exchangeDeclare(lost, type: "fanout"),
+            .queueDeclare(lost, arguments: [AMQPHeader("x-max-length", .number(0))]),
+            .queueBind(lost, exchange: lost, key: ""),
+            .exchangeDeclare(out, type: "topic", arguments: [AMQPHeader("alternate-exchange", .text(lost))]),
+        ]
         for level in 0..<levels {
             let next = level == 0 ? out : name(level - 1)
             let skipped = String(repeating: "*.", count: levels - 1 - level)

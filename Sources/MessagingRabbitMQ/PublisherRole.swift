@@ -7,19 +7,27 @@ import Messaging
 final class PublisherRole: ConnectionRole {
     /// One call to publish.
     final class Batch {
-        let messages: [OutgoingMessage]
+        let messages: Outbox
         let deadline: Duration
         var outcomes: [PublishOutcome?]
         var next = 0
         var open: Int
         private let finish: (PublishResult) -> Void
 
-        init(_ messages: [OutgoingMessage], deadline: Duration, finish: @escaping (PublishResult) -> Void) {
+        init(_ messages: Outbox, deadline: Duration, finish: @escaping (PublishResult) -> Void) {
             self.messages = messages
             self.deadline = deadline
             self.finish = finish
             outcomes = Array(repeating: nil, count: messages.count)
             open = messages.count
+        }
+
+        convenience init(
+            _ messages: [OutgoingMessage],
+            deadline: Duration,
+            finish: @escaping (PublishResult) -> Void
+        ) {
+            self.init(Outbox(messages), deadline: deadline, finish: finish)
         }
 
         func settle(_ index: Int, _ outcome: PublishOutcome) {
@@ -64,6 +72,8 @@ final class PublisherRole: ConnectionRole {
     private var alarm: String?
     private var closing: Duration?
     private var hasEnded = false
+    /// What the broker said when it closed the channel because an exchange is missing.
+    private var lost: String?
 
     init(_ configuration: RabbitMQConfiguration, logger: Logger) {
         self.configuration = configuration
@@ -94,6 +104,7 @@ final class PublisherRole: ConnectionRole {
                 try readAll()
                 goesOn = try sendSome()
             }
+            try connection?.flush()
         } catch {
             drop(error)
             // What was not sent goes over a new connection, or is refused by the one that cannot be made.
@@ -147,7 +158,9 @@ final class PublisherRole: ConnectionRole {
             case .unblocked:
                 alarm = nil
                 logger.notice("the broker takes messages again")
-            case .channelClosed(let code, let text): throw AMQPErrors.channel(code, text, queue: nil)
+            case .channelClosed(let code, let text):
+                lost = code == 404 ? text : nil
+                throw AMQPErrors.channel(code, text, queue: nil)
             case .connectionClosed(let code, let text):
                 throw AMQPErrors.closed(code, text, configuration.endpoint)
             case .message, .empty, .consumerEnded: break
@@ -168,7 +181,15 @@ final class PublisherRole: ConnectionRole {
             guard confirms.count < Self.windowCount, confirms.bytes < Self.windowBytes else { return false }
             if sent == Self.burst { return true }
             let index = batch.next
-            let message = batch.messages[index]
+            let message: OutgoingMessage
+            switch batch.messages.make(index) {
+            case .success(let made): message = made
+            case .failure(let problem):
+                batch.next += 1
+                if batch.next == batch.messages.count { pending.removeFirst() }
+                batch.settle(index, .refused(problem))
+                continue
+            }
             // Noted first: when sending fails, the message may have left.
             confirms.sent(Ticket(batch: batch, index: index), id: Self.id(message.properties), size: message.body.count)
             batch.next += 1
@@ -211,13 +232,26 @@ final class PublisherRole: ConnectionRole {
             "\(error.message); whether the message was taken is unknown, publish it again under the same id",
             underlying: error
         )
-        for ticket in confirms.takeAll() { ticket.batch.settle(ticket.index, .indeterminate(doubt)) }
-        // A batch that is half in doubt does not go on: the rest would overtake a repetition.
-        for batch in pending where batch.next > 0 || !error.isRetryable { batch.refuseRest(error) }
+        for ticket in confirms.takeAll() {
+            let isLost = isLost(ticket.batch, ticket.index)
+            ticket.batch.settle(ticket.index, isLost ? .refused(error) : .indeterminate(doubt))
+        }
+        for batch in pending {
+            // A batch that is half in doubt does not go on: the rest would overtake a repetition.
+            let mayGoOn = batch.next == 0 && (lost == nil ? error.isRetryable : !isLost(batch, 0))
+            if !mayGoOn { batch.refuseRest(error) }
+        }
+        lost = nil
         pending.removeAll { $0.open == 0 || $0.next == $0.messages.count }
         if hadConnection, !says {
             logger.debug("the publisher's connection ended", metadata: [LogKeys.error: "\(error)"])
         }
+    }
+
+    /// Whether the exchange of a message is the one that is missing.
+    private func isLost(_ batch: Batch, _ index: Int) -> Bool {
+        guard let lost, case .success(let message) = batch.messages.make(index) else { return false }
+        return lost.contains("'\(message.exchange)'")
     }
 
     private func outcome(_ verdict: ConfirmTable<Ticket>.Verdict, _ ticket: Ticket) -> PublishOutcome {
@@ -240,6 +274,21 @@ final class PublisherRole: ConnectionRole {
     }
 }
 
+/// What one call publishes.
+///
+/// A message is made when it is sent, so that the first ones are on their way meanwhile.
+struct Outbox: Sendable {
+    let count: Int
+    /// The message at a place, or why it cannot be sent.
+    let make: @Sendable (Int) -> Result<OutgoingMessage, QueueError>
+
+    var isEmpty: Bool { count == 0 }
+}
+
+extension Outbox {
+    init(_ messages: [OutgoingMessage]) { self.init(count: messages.count) { .success(messages[$0]) } }
+}
+
 /// What became of a batch: an outcome for each message, or an error when nothing was sent.
 typealias PublishResult = Result<[PublishOutcome], QueueError>
 
@@ -254,12 +303,16 @@ struct Publisher: Sendable {
     }
 
     func publish(_ messages: [OutgoingMessage]) async throws(QueueError) -> [PublishOutcome] {
+        try await publish(Outbox(messages))
+    }
+
+    func publish(_ outbox: Outbox) async throws(QueueError) -> [PublishOutcome] {
         let deadline = QueueClock.system.now() + timeout
         let thread = self.thread
         let result = await withCheckedContinuation { (continuation: CheckedContinuation<PublishResult, Never>) in
             let isTaken = thread.submit { role in
                 role.publish(
-                    PublisherRole.Batch(messages, deadline: deadline) { continuation.resume(returning: $0) }
+                    PublisherRole.Batch(outbox, deadline: deadline) { continuation.resume(returning: $0) }
                 )
             }
             if !isTaken { continuation.resume(returning: .failure(RabbitMQQueue.closedError)) }

@@ -6,8 +6,9 @@ extension RabbitMQConfiguration {
     ///
     /// `amqp://[user[:password]@]host[:port][/virtual-host][?option=value&…]`, and `amqps://…` for TLS. User, password and
     /// virtual host are percent-decoded: `amqp://host/%2f` and `amqp://host` both mean the virtual host `/`. Options:
-    /// `connect_timeout`, `command_timeout` (seconds, fractions allowed), `heartbeat` (whole seconds), `max_body` (bytes),
-    /// `management` (the URL of the management plugin), and for TLS `tls_ca`, `tls_cert` and `tls_key` (files).
+    /// `connect_timeout`, `command_timeout`, `consumer_timeout` (seconds, fractions allowed), `heartbeat` (whole seconds),
+    /// `max_body` (bytes), `management` (the URL of the management plugin), and for TLS `tls_ca`, `tls_cert` and `tls_key`
+    /// (files).
     ///
     /// - Parameter url: The URL.
     /// - Throws: `QueueError` with the code `invalidArgument` that says what is wrong, without repeating credentials.
@@ -80,6 +81,7 @@ extension RabbitMQConfiguration {
         switch name {
         case "connect_timeout": connectTimeout = try Self.seconds(value, name)
         case "command_timeout": commandTimeout = try Self.seconds(value, name)
+        case "consumer_timeout": consumerTimeout = try Self.seconds(value, name)
         case "heartbeat": heartbeat = .seconds(try Self.number(value[...], name, 1...3600))
         case "max_body": maxBodyBytes = try Self.number(value[...], name, 1...(128 << 20))
         case "management":

@@ -75,6 +75,10 @@ public struct RabbitMQConfiguration: Sendable {
     public var commandTimeout: Duration
     /// How often both sides say that they are alive, in whole seconds; who is silent twice as long is given up.
     public var heartbeat: Duration
+    /// The `consumer_timeout` of the server: a consumer that holds a delivery longer loses everything it holds.
+    ///
+    /// A delivery that was held for nine tenths of it is given back by itself, although its lease was renewed.
+    public var consumerTimeout: Duration
     /// The largest body, in bytes.
     ///
     /// RabbitMQ 3 takes 128 MiB, RabbitMQ 4 takes 16 MiB, the default.
@@ -93,6 +97,7 @@ public struct RabbitMQConfiguration: Sendable {
     ///   - connectTimeout: How long connecting and logging in may take each; 5 s by default.
     ///   - commandTimeout: How long one call may take; 10 s by default.
     ///   - heartbeat: How often both sides say that they are alive; 15 s by default.
+    ///   - consumerTimeout: The `consumer_timeout` of the server; 30 minutes by default, there and here.
     ///   - maxBodyBytes: The largest body, in bytes.
     public init(
         host: String = "127.0.0.1",
@@ -105,6 +110,7 @@ public struct RabbitMQConfiguration: Sendable {
         connectTimeout: Duration = .seconds(5),
         commandTimeout: Duration = .seconds(10),
         heartbeat: Duration = .seconds(15),
+        consumerTimeout: Duration = .seconds(1800),
         maxBodyBytes: Int = 16 << 20
     ) {
         self.host = host
@@ -117,11 +123,15 @@ public struct RabbitMQConfiguration: Sendable {
         self.connectTimeout = connectTimeout
         self.commandTimeout = commandTimeout
         self.heartbeat = heartbeat
+        self.consumerTimeout = consumerTimeout
         self.maxBodyBytes = maxBodyBytes
     }
 
     /// Where the server listens, without credentials, for errors and logs.
     var endpoint: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
+    /// How long a delivery may be held, renewed or not.
+    var longestHold: Duration { consumerTimeout * 9 / 10 }
 
     /// Where to look for the management plugin.
     var managementURL: String? {

@@ -44,6 +44,7 @@ final class RabbitMQConsumer: QueueConsumer {
             group: group,
             name: name,
             isAtMostOnce: mode == .atMostOnce,
+            longestHold: configuration.longestHold,
             move: { mover.move($0, $1, isUnwanted: $2) }
         )
         self.context = context
@@ -104,7 +105,9 @@ final class RabbitMQConsumer: QueueConsumer {
         if context.isClosed { throw context.closedError }
         let begun = context.begin(requests, now: UnixTime.milliseconds())
         var outcomes = begun.outcomes
-        acknowledge(begun.finished, begun.epoch)
+        if let error = await acknowledge(begun.finished.map(\.tag), begun) {
+            for ended in begun.finished { outcomes[ended.index] = unproven(error) }
+        }
         if begun.moves.isEmpty { return outcomes }
         let results: [PublishOutcome]
         do throws(QueueError) {
@@ -112,11 +115,11 @@ final class RabbitMQConsumer: QueueConsumer {
         } catch {
             results = begun.moves.map { _ in .refused(error) }
         }
-        var finished: [UInt64] = []
+        var finished: [(index: Int, tag: UInt64)] = []
         for (move, result) in zip(begun.moves, results) {
             let isCopied = result.isConfirmed
             if context.concluded(move.receipt, isCopied: isCopied) {
-                finished.append(move.receipt.low)
+                finished.append((move.index, move.receipt.low))
                 outcomes[move.index] = .settled
             } else if isCopied {
                 outcomes[move.index] = .failed(
@@ -131,12 +134,49 @@ final class RabbitMQConsumer: QueueConsumer {
                 outcomes[move.index] = .failed(error.about(queue))
             }
         }
-        acknowledge(finished, begun.epoch)
+        if let error = await acknowledge(finished.map(\.tag), begun), error.code == .topologyLost {
+            for ended in finished { outcomes[ended.index] = .leaseLost }
+        }
         return outcomes
     }
 
+    /// Acknowledges deliveries, and waits until that is certain when nothing else would tell that their queue is gone.
+    ///
+    /// - Returns: Why it is not certain.
+    private func acknowledge(_ tags: [UInt64], _ begun: ConsumerContext.Begun) async -> QueueError? {
+        if tags.isEmpty { return nil }
+        guard begun.needsProof else {
+            acknowledge(tags, begun.epoch)
+            return nil
+        }
+        let (thread, closed) = (self.thread, context.closedError)
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<Void, QueueError>, Never>) in
+            let isTaken = thread.submit { role in
+                role.acknowledge(tags, epoch: begun.epoch) { continuation.resume(returning: $0) }
+            }
+            if !isTaken { continuation.resume(returning: .failure(closed)) }
+        }
+        guard case .failure(let error) = result else { return nil }
+        return error
+    }
+
+    private func unproven(_ error: QueueError) -> SettleOutcome {
+        if error.code == .topologyLost { return .leaseLost }
+        return .failed(
+            QueueError(
+                .indeterminate,
+                "the connection broke before the broker was known to have the acknowledgement (\(error.message)); the "
+                    + "message may come again",
+                queue: queue,
+                isRetryable: false,
+                underlying: error
+            )
+        )
+    }
+
     private func acknowledge(_ tags: [UInt64], _ epoch: UInt32) {
-        if !tags.isEmpty { thread.submit { $0.acknowledge(tags, epoch: epoch) } }
+        if !tags.isEmpty { thread.submitLater { $0.acknowledge(tags, epoch: epoch) } }
     }
 
     func renew(_ receipts: [Receipt]) async throws(QueueError) -> [Bool] {

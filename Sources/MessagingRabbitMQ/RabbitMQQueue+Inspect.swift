@@ -8,7 +8,7 @@ extension RabbitMQQueue {
     public func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
         let definition = try await known(queue)
         let groups = definition.groups.map(\.name).sorted()
-        let replies = try await administration.run(queue) { (channel) throws(QueueError) in
+        let replies = try await inspect(queue) { (channel) throws(QueueError) in
             let parts = groups.flatMap { [RabbitNames.group(queue, $0), RabbitNames.dead(queue, $0)] }
             let levels = (0..<DelayPlan.levels).map(DelayPlan.name)
             return try channel.calls((parts + levels).map { .queueExists($0) })
@@ -72,7 +72,7 @@ extension RabbitMQQueue {
             throw QueueError(.invalidArgument, "the page does not begin where another one ended", queue: queue)
         }
         let groups = try await known(queue).groups.map(\.name).filter { filter.group == nil || filter.group == $0 }
-        return try await administration.run(queue) { (channel) throws(QueueError) in
+        return try await inspect(queue) { (channel) throws(QueueError) in
             var builder = DeadLetterPlan.PageBuilder(after: start ?? nil, limit: limit)
             for group in groups {
                 let walk = Walk(channel: channel, queue: RabbitNames.dead(queue, group))
@@ -114,7 +114,7 @@ extension RabbitMQQueue {
         var taken = Set<String>()
         for (group, ids) in wanted {
             taken.formUnion(
-                try await administration.run(queue, mayRepeat: false) { (channel) throws(QueueError) in
+                try await inspect(queue, mayRepeat: false) { (channel) throws(QueueError) in
                     let walk = Walk(channel: channel, queue: RabbitNames.dead(queue, group))
                     var found: [(id: String, tag: UInt64, copy: OutgoingMessage?)] = []
                     try walk.forEach { (message) throws(QueueError) in

@@ -59,6 +59,10 @@ enum RabbitProbe {
         .replay: .unavailable(noReplay),
         .boundedQueue: .unavailable(noBound),
         .atMostOnce: .emulated("acknowledged before the hand-over"),
+        .deletion: .emulated(
+            "its parts are removed one after the other; what waits in the delay levels, which all queues share, is dropped "
+                + "when its time comes, unless there is a queue of the same name again by then"
+        ),
     ]
 }
 #endif

@@ -97,9 +97,13 @@ enum DeclarePlan {
     }
 
     /// What cannot be had here.
-    static func unsupported(_ definition: QueueDefinition) -> QueueError? {
+    static func unsupported(_ definition: QueueDefinition, longestHold: Duration) -> QueueError? {
         let reason: String? =
-            if definition.ordering == .keyed {
+            if let group = definition.groups.first(where: { $0.lease > longestHold }) {
+                "the lease of group '\(group.name)' is \(group.lease), and the broker takes deliveries back after its "
+                    + "consumer_timeout; leases up to \(longestHold) are safe. Raise consumer_timeout in the server's "
+                    + "configuration and in the URL"
+            } else if definition.ordering == .keyed {
                 RabbitProbe.noKeyedOrder
             } else if definition.retention > .zero {
                 RabbitProbe.noReplay

@@ -16,6 +16,21 @@ struct SubscriptionPlan: Sendable, Equatable {
     /// Whether the broker may send nothing more.
     func isUsedUp(out: Int) -> Bool { out >= size }
 
+    /// How many messages are handed over, and acknowledged, together: a fifth of the subscription, so that the others are
+    /// on their way meanwhile.
+    var part: Int { max(32, size / 5) }
+
+    /// Decides whether finished messages are acknowledged although more may be finished soon: each acknowledgement is a
+    /// command to all members of the quorum queue.
+    ///
+    /// - Parameters:
+    ///   - waiting: How many are finished.
+    ///   - out: How many of the subscription the broker holds to be out.
+    /// - Returns: Whether they are.
+    func mustAcknowledge(waiting: Int, out: Int) -> Bool {
+        waiting >= part || waiting * 2 >= size || isUsedUp(out: out)
+    }
+
     /// Decides when somebody waits for `wanted` messages and nothing is here.
     ///
     /// - Parameters:

@@ -101,23 +101,27 @@ enum WireFormat {
         if wire.redrives > 0 { own.append(AMQPHeader("mq-redrives", .number(Int64(wire.redrives)))) }
         if wire.delayLeft > 0 { own.append(AMQPHeader("mq-delay-left", .number(wire.delayLeft))) }
         if !wire.history.isEmpty { own.append(AMQPHeader("mq-history", .text(encode(wire.history)))) }
-        for (name, text) in [
-            ("mq-dead-id", wire.deadID), ("mq-group", wire.group), ("mq-reason", wire.reason), ("mq-error", wire.error),
-        ] {
-            if let text { own.append(AMQPHeader(name, .text(text))) }
-        }
+        if let text = wire.deadID { own.append(AMQPHeader("mq-dead-id", .text(text))) }
+        if let text = wire.group { own.append(AMQPHeader("mq-group", .text(text))) }
+        if let text = wire.reason { own.append(AMQPHeader("mq-reason", .text(text))) }
+        if let text = wire.error { own.append(AMQPHeader("mq-error", .text(text))) }
         if let time = wire.failedAt { own.append(AMQPHeader("mq-failed-at", .number(time))) }
-        let typed = Dictionary(wire.typed.map { ($0.name, $0.value) }) { first, _ in first }
-        if let order = HeaderOrder.indices(message.headers.map { wireName($0.name) }) {
-            own.append(AMQPHeader("mq-order", .text(order)))
-        }
-        for header in message.headers {
-            let name = wireName(header.name)
-            let isText = header.text != nil
-            own.append(AMQPHeader(name, typed[header.name] ?? (isText ? .text(header.value) : .bytes(header.value))))
-        }
+        if !message.headers.isEmpty { own += headers(message.headers, typed: wire.typed) }
         properties.headers = own
         return properties
+    }
+
+    private static func headers(_ headers: MessageHeaders, typed: AMQPTable) -> AMQPTable {
+        let typed = Dictionary(typed.map { ($0.name, $0.value) }) { first, _ in first }
+        var table: AMQPTable = []
+        if let order = HeaderOrder.indices(headers.map { wireName($0.name) }) {
+            table.append(AMQPHeader("mq-order", .text(order)))
+        }
+        for header in headers {
+            let plain: AMQPValue = header.text != nil ? .text(header.value) : .bytes(header.value)
+            table.append(AMQPHeader(wireName(header.name), typed[header.name] ?? plain))
+        }
+        return table
     }
 
     private static func wireName(_ name: String) -> String { brokers.contains(name) ? escape + name : name }
@@ -177,7 +181,11 @@ enum WireFormat {
                 }
             }
         }
-        for header in HeaderOrder.restored(headers, order) { wire.message.headers.append(header.name, header.value) }
+        if !headers.isEmpty {
+            for header in HeaderOrder.restored(headers, order) {
+                wire.message.headers.append(header.name, header.value)
+            }
+        }
         wire.deliveries = Int(clamping: min(max(0, fromBroker), 1 << 31))
         // Without an id it gets one here, which its copies keep.
         wire.message.id = id.map { MessageID($0) } ?? MessageID.make()

@@ -109,6 +109,15 @@ struct SubscriptionPlanTests {
         #expect(SubscriptionPlan(size: size).step(wanted: wanted, out: out, finished: finished) == step)
     }
 
+    @Test(arguments: [
+        // size, waiting, out
+        (1, 1, 1, true), (500, 99, 200, false), (500, 100, 200, true), (500, 1, 500, true), (500, 1, 499, false),
+        (10, 4, 4, false), (10, 5, 5, true), (0, 1, 0, true),
+    ])
+    func acknowledges(_ size: Int, _ waiting: Int, _ out: Int, _ isDue: Bool) {
+        #expect(SubscriptionPlan(size: size).mustAcknowledge(waiting: waiting, out: out) == isDue)
+    }
+
     @Test func aSubscriptionThatIsNotUsedUpIsNeverEnded() {
         for out in 0..<5 {
             for finished in 0...out {
@@ -145,26 +154,31 @@ struct ConfirmTableTests {
 
 @Suite("A consumer's deliveries are settled once")
 struct ConsumerContextTests {
-    private func context(lease: Duration = .seconds(10), maxAttempts: Int = 3) -> ConsumerContext {
+    private func context(
+        lease: Duration = .seconds(10),
+        maxAttempts: Int = 3,
+        longestHold: Duration = .seconds(1620)
+    ) -> ConsumerContext {
         let context = ConsumerContext(
             queue: "q",
             group: GroupDefinition("g", lease: lease, maxAttempts: maxAttempts),
             name: "c",
-            isAtMostOnce: false
+            isAtMostOnce: false,
+            longestHold: longestHold
         ) { _, _, _ in }
         context.begin()
         return context
     }
 
-    private func wire(_ text: String, attempts: Int = 0) -> WireMessage {
+    private func message(_ tag: UInt64, _ text: String, attempts: Int = 0) -> ReceivedMessage {
         var wire = WireMessage(Message(text: text, id: MessageID(text)))
         wire.attempts = attempts
-        return wire
+        return ReceivedMessage(tag: tag, wire: wire)
     }
 
     @Test func acknowledgementsEndAtOnceAndMovesWhenTheirCopyIsConfirmed() {
         let context = context()
-        let held = context.handOver([(1, wire("a")), (2, wire("b")), (3, wire("c", attempts: 2))], at: .zero)
+        let held = context.handOver([message(1, "a"), message(2, "b"), message(3, "c", attempts: 2)], at: .zero)
         #expect(held.map(\.attempt) == [1, 1, 3])
         let begun = context.begin(
             [
@@ -174,19 +188,19 @@ struct ConsumerContextTests {
             ],
             now: 1000
         )
-        #expect(begun.finished == [1])
+        #expect(begun.finished.map(\.tag) == [1] && begun.finished.map(\.index) == [0])
         #expect(begun.moves.map(\.copy.routingKey) == ["mq.q@g", "mq.q@g@dlq"], "the last attempt is a dead letter")
         #expect(begun.outcomes[1].error?.code == .alreadySettled)
         #expect(!context.concluded(held[1].receipt, isCopied: false))
         #expect(context.concluded(held[2].receipt, isCopied: true))
         // What could not be copied is still held and can be settled again.
-        #expect(context.begin([SettleRequest(held[1].receipt, .acknowledge)], now: 0).finished == [2])
+        #expect(context.begin([SettleRequest(held[1].receipt, .acknowledge)], now: 0).finished.map(\.tag) == [2])
         #expect(context.begin([SettleRequest(held[2].receipt, .acknowledge)], now: 0).finished.isEmpty)
     }
 
     @Test func leasesRunOutUnlessRenewedOrBeingSettled() {
         let context = context(lease: .seconds(10))
-        let held = context.handOver((1...3).map { ($0, wire("m\($0)")) }, at: .zero)
+        let held = context.handOver((1...3).map { message($0, "m\($0)") }, at: .zero)
         #expect(context.nextExpiry == .seconds(10))
         #expect(context.renew([held[0].receipt], at: .seconds(5)) == [true])
         _ = context.begin([SettleRequest(held[1].receipt, .release)], now: 0)
@@ -201,15 +215,126 @@ struct ConsumerContextTests {
 
     @Test func nothingOfAnEarlierConnectionCountsAndNothingOfAnotherConsumer() {
         let context = context()
-        let old = context.handOver([(1, wire("a"))], at: .zero)[0]
+        let old = context.handOver([message(1, "a")], at: .zero)[0]
         context.end()
         context.begin()
-        let new = context.handOver([(1, wire("b"))], at: .zero)[0]
+        let new = context.handOver([message(1, "b")], at: .zero)[0]
         #expect(context.begin([SettleRequest(old.receipt, .acknowledge)], now: 0).outcomes[0].error?.code == .leaseLost)
         let other = self.context()
-        _ = other.handOver([(1, wire("a"))], at: .zero)
+        _ = other.handOver([message(1, "a")], at: .zero)
         #expect(other.begin([SettleRequest(new.receipt, .acknowledge)], now: 0).outcomes[0].error?.code == .leaseLost)
-        #expect(context.begin([SettleRequest(new.receipt, .acknowledge)], now: 0).finished == [1])
+        #expect(context.begin([SettleRequest(new.receipt, .acknowledge)], now: 0).finished.map(\.tag) == [1])
+    }
+
+    @Test func noRenewalOutlastsTheBrokersPatience() {
+        let context = context(lease: .seconds(10), longestHold: .seconds(15))
+        let held = context.handOver([message(1, "a")], at: .zero)[0]
+        #expect(context.renew([held.receipt], at: .seconds(8)) == [true])
+        #expect(context.nextExpiry == .seconds(10))
+        #expect(context.expired(.seconds(14)).isEmpty)
+        #expect(context.nextExpiry == .seconds(15))
+        #expect(context.renew([held.receipt], at: .seconds(15)) == [false])
+        #expect(context.expired(.seconds(15)) == [1])
+    }
+
+    @Test func onlyASubscriptionThatBringsMessagesShowsThatTheQueueIsThere() {
+        let context = context()
+        let now = Duration.seconds(5)
+        func needsProof(_ time: Duration) -> Bool { context.begin([], now: 0, at: time).needsProof }
+        _ = context.handOver([message(1, "a")], at: now)
+        #expect(needsProof(now))
+        context.setSubscribed(true)
+        #expect(!needsProof(now) && !needsProof(now + .milliseconds(20)))
+        #expect(needsProof(now + .milliseconds(21)))
+        context.end()
+        #expect(needsProof(now))
+    }
+}
+
+@Suite("What a consumer holds ends once")
+struct HoldingsTests {
+    private func holdings(_ count: UInt64) -> Holdings {
+        var holdings = Holdings()
+        for tag in 1...count {
+            let received = ReceivedMessage(tag: tag, wire: WireMessage(Message(text: "", id: "m")))
+            holdings.handOver(received, deadline: .seconds(10), limit: .seconds(90))
+        }
+        return holdings
+    }
+
+    private func isLost(_ start: Holdings.Start) -> Bool { if case .leaseLost = start { true } else { false } }
+    private func isSettled(_ start: Holdings.Start) -> Bool { if case .alreadySettled = start { true } else { false } }
+
+    @Test func theLatestAreRememberedAndTheOldestForgotten() {
+        var holdings = holdings(5000)
+        for tag: UInt64 in 1...5000 { _ = holdings.settle(tag, epoch: 0) }
+        #expect(isLost(holdings.settle(904, epoch: 0)))
+        for tag: UInt64 in [905, 4096, 5000] { #expect(isSettled(holdings.settle(tag, epoch: 0))) }
+        #expect(isLost(holdings.settle(5001, epoch: 0)) && isLost(holdings.settle(5000, epoch: 1)))
+        #expect(isLost(holdings.settle(0, epoch: 0)), "no delivery has this tag")
+    }
+
+    @Test func whatWasSettledIsRememberedWhenTheConnectionIsGone() {
+        var holdings = holdings(2)
+        _ = holdings.settle(1, epoch: 0)
+        holdings.clear()
+        #expect(isSettled(holdings.settle(1, epoch: 0)) && isLost(holdings.settle(2, epoch: 0)))
+        #expect(isLost(holdings.settle(1, epoch: 1)), "another delivery on the next channel")
+        #expect(holdings.count == 0 && holdings.nextExpiry == nil)
+    }
+
+    @Test func whileItIsBeingSettledItNeitherExpiresNorIsSettledAgain() {
+        var holdings = holdings(1)
+        _ = holdings.begin(1, epoch: 0)
+        #expect(isSettled(holdings.begin(1, epoch: 0)) && isSettled(holdings.settle(1, epoch: 0)))
+        #expect(holdings.takeExpired(.seconds(20)).isEmpty)
+        let isHeld = holdings.end(1, epoch: 0, isSettled: false)
+        #expect(isHeld && holdings.takeExpired(.seconds(20)) == [1])
+        let isLate = !holdings.end(1, epoch: 0, isSettled: true)
+        #expect(isLate && holdings.count == 0)
+    }
+}
+
+@Suite("Many messages are handed over together, a single one soon")
+struct GatheringTests {
+    private let now = Duration.seconds(5)
+
+    private func flood(_ interval: Duration) -> Gathering {
+        var gathering = Gathering()
+        for step in 0..<100 { gathering.arrived(1, at: .seconds(4) + interval * step) }
+        return gathering
+    }
+
+    @Test func aSingleOneWaitsForOnePause() {
+        let gathering = Gathering()
+        #expect(gathering.end(ready: 1, max: 9, first: now, last: now, now: now) == now + Gathering.pause)
+        let later = now + Gathering.pause
+        #expect(gathering.end(ready: 1, max: 9, first: now, last: now, now: later) == nil)
+        #expect(gathering.end(ready: 5, max: 9, first: now, last: later, now: later) == nil)
+    }
+
+    @Test func nobodyWaitsForMoreThanAreWanted() {
+        #expect(Gathering().end(ready: 1, max: 1, first: now, last: now, now: now) == nil)
+        #expect(flood(.microseconds(10)).end(ready: 100, max: 100, first: now, last: now, now: now) == nil)
+    }
+
+    @Test func inAFloodTheyWaitWhileMoreComeAndNotForEver() {
+        let gathering = flood(.microseconds(20))
+        #expect(gathering.isBusy)
+        let later = now + .microseconds(900)
+        let last = later - .microseconds(10)
+        #expect(gathering.end(ready: 9, max: 99, first: now, last: last, now: later) == now + Gathering.longest)
+        #expect(gathering.end(ready: 9, max: 99, first: now, last: now, now: later) == nil, "no more came")
+        let end = now + Gathering.longest
+        #expect(gathering.end(ready: 9, max: 99, first: now, last: end, now: end) == nil)
+    }
+
+    @Test func someAreNoFlood() { #expect(!flood(.microseconds(100)).isBusy) }
+
+    @Test func afterASilenceTheFloodIsOver() {
+        var gathering = flood(.microseconds(10))
+        gathering.arrived(1, at: .seconds(9))
+        #expect(!gathering.isBusy)
     }
 }
 #endif

@@ -9,11 +9,12 @@ struct ConfigurationTests {
     @Test func everyPart() throws {
         let configuration = try RabbitMQConfiguration(
             url: "amqp://us%40er:p%2Fss@host:1234/%2ftest?heartbeat=5&command_timeout=0.5&max_body=100"
-                + "&management=http://host:15000/"
+                + "&consumer_timeout=100&management=http://host:15000/"
         )
         #expect(configuration.username == "us@er" && configuration.password == "p/ss")
         #expect(configuration.host == "host" && configuration.port == 1234 && configuration.virtualHost == "/test")
         #expect(configuration.heartbeat == .seconds(5) && configuration.commandTimeout == .milliseconds(500))
+        #expect(configuration.longestHold == .seconds(90))
         #expect(configuration.maxBodyBytes == 100 && configuration.management == "http://host:15000")
         #expect(configuration.description == "amqp://host:1234/%2ftest")
     }
@@ -53,8 +54,14 @@ struct DeclarePlanTests {
         kept.retention = .seconds(1)
         var bounded = wanted
         bounded.maxReady = 1
-        for definition in [keyed, kept, bounded] { #expect(DeclarePlan.unsupported(definition)?.code == .unsupported) }
-        #expect(DeclarePlan.unsupported(wanted) == nil)
+        var long = wanted
+        long.groups[0].lease = .seconds(1621)
+        func refusal(_ definition: QueueDefinition) -> QueueError? {
+            DeclarePlan.unsupported(definition, longestHold: RabbitMQConfiguration().longestHold)
+        }
+        for definition in [keyed, kept, bounded, long] { #expect(refusal(definition)?.code == .unsupported) }
+        long.groups[0].lease = .seconds(1620)
+        for definition in [wanted, long] { #expect(refusal(definition) == nil) }
     }
 
     @Test func conflictsNameBothValues() {

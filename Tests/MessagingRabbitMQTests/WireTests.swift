@@ -160,7 +160,10 @@ struct DelayPlanTests {
 
     @Test func everyLevelLeadsToTheNextLowerOne() {
         let topology = DelayPlan.topology()
-        #expect(topology.count == 1 + 4 * DelayPlan.levels)
+        #expect(topology.count == 4 + 4 * DelayPlan.levels)
+        // What has no destination any more must not wait in a level.
+        let alternate = [AMQPHeader("alternate-exchange", .text(DelayPlan.lost))]
+        #expect(topology.contains(.exchangeDeclare(DelayPlan.out, type: "topic", arguments: alternate)))
         #expect(topology.contains(.queueBind(DelayPlan.name(27), exchange: DelayPlan.name(27), key: "1.#")))
         #expect(topology.contains(.exchangeBind(DelayPlan.name(25), source: DelayPlan.name(26), key: "*.0.#")))
         #expect(

@@ -4,10 +4,12 @@ enum AMQPMethod: Sendable, Equatable {
     case channelOpen
     case channelClose
     case confirmSelect
-    case exchangeDeclare(String, type: String)
+    case exchangeDeclare(String, type: String, arguments: AMQPTable = [])
+    case exchangeDelete(String)
     case exchangeBind(String, source: String, key: String)
     case queueDeclare(String, arguments: AMQPTable)
     case queueExists(String)
+    case queueDelete(String)
     case queueBind(String, exchange: String, key: String)
     case prefetch(UInt16)
     case consume(queue: String, tag: String)
@@ -23,8 +25,10 @@ enum AMQPMethod: Sendable, Equatable {
         case .channelClose: .channelClose
         case .confirmSelect: .confirmSelect
         case .exchangeDeclare: .exchangeDeclare
+        case .exchangeDelete: .exchangeDelete
         case .exchangeBind: .exchangeBind
         case .queueDeclare, .queueExists: .queueDeclare
+        case .queueDelete: .queueDelete
         case .queueBind: .queueBind
         case .prefetch: .prefetch
         case .consume: .consume
@@ -37,8 +41,8 @@ enum AMQPMethod: Sendable, Equatable {
 /// An answer to a method.
 struct AMQPReply: Sendable, Equatable {
     enum Kind: Sendable, Equatable {
-        case channelOpen, channelClose, confirmSelect, exchangeDeclare, exchangeBind, queueDeclare, queueBind
-        case prefetch, consume, cancel
+        case channelOpen, channelClose, confirmSelect, exchangeDeclare, exchangeDelete, exchangeBind
+        case queueDeclare, queueDelete, queueBind, prefetch, consume, cancel
     }
 
     var kind: Kind
@@ -49,12 +53,19 @@ struct AMQPReply: Sendable, Equatable {
 }
 
 /// A message that came from the broker.
-struct IncomingMessage: Sendable {
-    var tag: UInt64
+final class IncomingMessage: Sendable {
+    let tag: UInt64
     /// Whether it answers a `get`.
-    var isAnswer: Bool
-    var properties: AMQPProperties
-    var body: [UInt8]
+    let isAnswer: Bool
+    let properties: AMQPProperties
+    let body: [UInt8]
+
+    init(tag: UInt64, isAnswer: Bool, properties: AMQPProperties, body: [UInt8]) {
+        self.tag = tag
+        self.isAnswer = isAnswer
+        self.properties = properties
+        self.body = body
+    }
 }
 
 /// What the broker says.
@@ -65,7 +76,7 @@ enum AMQPEvent: Sendable {
     case empty
     case confirmed(UInt64, multiple: Bool, isAccepted: Bool)
     /// A message that no queue took; its confirmation follows.
-    case returned(AMQPProperties, code: Int, text: String)
+    indirect case returned(AMQPProperties, code: Int, text: String)
     /// The broker ended a consumer, because its queue is gone.
     case consumerEnded
     case blocked(String)

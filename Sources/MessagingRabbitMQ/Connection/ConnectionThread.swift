@@ -1,4 +1,5 @@
 #if RabbitMQ
+import Dispatch
 import Foundation
 import Messaging
 import Synchronization
@@ -18,6 +19,8 @@ struct ConnectionWait {
     var socket: Int32?
     /// When to look again at the latest.
     var until: Duration?
+    /// How long to sleep before the next turn, whatever comes; at most some milliseconds.
+    var pause: Duration?
 }
 
 /// A thread that owns a connection: librabbitmq's state belongs to one thread, and its calls block.
@@ -30,8 +33,13 @@ final class ConnectionThread<Role: ConnectionRole>: Sendable {
     private struct State {
         var jobs: [Job] = []
         var isAwake = false
+        /// Whether the thread will be woken for jobs that can wait.
+        var isArmed = false
         var hasEnded = false
     }
+
+    /// How long jobs that can wait do so.
+    private let patience = DispatchTimeInterval.milliseconds(2)
 
     private let state = Mutex(State())
     private let wake: WakePipe?
@@ -61,12 +69,38 @@ final class ConnectionThread<Role: ConnectionRole>: Sendable {
         return isTaken
     }
 
+    /// Hands a job to the thread that can wait a moment for the next one, which often follows at once and would wake the
+    /// thread a second time.
+    func submitLater(_ job: @escaping Job) {
+        let arms = state.withLock { state in
+            if state.hasEnded { return false }
+            state.jobs.append(job)
+            if state.isAwake || state.isArmed { return false }
+            state.isArmed = true
+            return true
+        }
+        guard arms else { return }
+        DispatchQueue.global().asyncAfter(deadline: .now() + patience) { [self] in
+            let wakes = state.withLock { state in
+                state.isArmed = false
+                if state.jobs.isEmpty || state.isAwake { return false }
+                state.isAwake = true
+                return true
+            }
+            if wakes { wake?.ring() }
+        }
+    }
+
     private func run(_ role: Role) {
         guard let wake else { return }
         while true {
             work(role)
             let now = QueueClock.system.now()
             guard let wait = role.turn(now) else { break }
+            if let pause = wait.pause {
+                usleep(UInt32(clamping: Int64(pause / .microseconds(1))))
+                continue
+            }
             // What came during the turn is done before the thread sleeps.
             let sleeps = state.withLock { state in
                 guard state.jobs.isEmpty else { return false }
