@@ -280,7 +280,16 @@ let package = Package(
         ),
 
         // Integration/: live brokers on loopback, started by Integration/with-brokers.
-        .target(name: "BrokerSupport", path: "Integration/Support", swiftSettings: settings),
+        .target(
+            name: "BrokerSupport",
+            dependencies: [
+                httpClient,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            path: "Integration/Support",
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "queue-child",
             dependencies: [
@@ -303,9 +312,7 @@ let package = Package(
             name: "RabbitMQTests",
             dependencies: [
                 "MessagingRabbitMQ", "Messaging", "MessagingConformance", "BrokerSupport", "TestSupport", "queue-child",
-                logging, httpClient,
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
+                logging,
             ],
             path: "Integration/RabbitMQTests",
             swiftSettings: settings
@@ -323,8 +330,9 @@ let package = Package(
         .testTarget(
             name: "BrokerFaultTests",
             dependencies: [
-                "MessagingConformanceFaults", "MessagingConformance", "MessagingRedis", "MessagingSQLite",
-                "MessagingMemory", "Messaging", "BrokerSupport", "TestSupport", "queue-child", grdb, logging,
+                "MessagingConformanceFaults", "MessagingConformance", "MessagingRabbitMQ", "MessagingRedis",
+                "MessagingSQLite", "MessagingMemory", "Messaging", "BrokerSupport", "TestSupport", "queue-child", grdb,
+                logging,
             ],
             path: "Integration/FaultTests",
             swiftSettings: settings

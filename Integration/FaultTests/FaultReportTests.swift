@@ -15,7 +15,8 @@ private let reportFolder = ProcessInfo.processInfo.environment["MQ_TEST_REPORTS"
     .timeLimit(.minutes(10))
 )
 struct FaultReportTests {
-    private static let cases = Conformance.all.filter { $0.tier == .fault }
+    /// Those of the fault tier, and what needs a client that knows nothing of this library.
+    private static let cases = Conformance.all.filter { $0.tier == .fault || $0.id == "rt.foreign" }
 
     @Test(.enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"))
     func redis() async throws {
@@ -23,6 +24,12 @@ struct FaultReportTests {
         let report = try await ConformanceRunner(RedisFaultHarness(broker: broker)).run(Self.cases)
         await broker.close()
         try Self.write(report)
+    }
+
+    @Test(.enabled(if: PrivateRabbitMQ.isInstalled, "rabbitmq-server is not installed; make test installs it"))
+    func rabbitmq() async throws {
+        let harness = RabbitMQFaultHarness(broker: try await RabbitMQFaults.shared())
+        try Self.write(try await ConformanceRunner(harness).run(Self.cases))
     }
 
     @Test func sqlite() async throws {

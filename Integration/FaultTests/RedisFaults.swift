@@ -84,4 +84,8 @@ struct RedisFaultHarness: ConformanceHarness {
 
     func makeQueue() async throws -> any MessageQueue { try broker.makeDirectQueue() }
     func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
+
+    func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
+        try PrivateRedis.add(body, to: queue, port: broker.server.port)
+    }
 }

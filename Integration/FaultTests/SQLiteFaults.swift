@@ -57,6 +57,17 @@ final class SQLiteFaults: FaultControl {
         }
     }
 
+    /// Publishes a message with plain SQL.
+    func insert(_ body: [UInt8], into queue: String) async throws {
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(10)
+        configuration.allowsUnsafeTransactions = true
+        let other = try DatabaseQueue(path: path, configuration: configuration)
+        try await other.writeWithoutTransaction {
+            try $0.execute(sql: "INSERT INTO mq_publish (queue, body) VALUES (?, ?)", arguments: [queue, Data(body)])
+        }
+    }
+
     func startChild(_ job: FaultChildJob) async throws -> any FaultChild {
         try FaultProcess(job, on: "sqlite://\(path)")
     }
@@ -72,4 +83,9 @@ struct SQLiteFaultHarness: ConformanceHarness {
 
     func makeQueue() async throws -> any MessageQueue { file.makeDirectQueue() }
     func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
+
+    func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
+        try await file.insert(body, into: queue)
+        return true
+    }
 }

@@ -1,12 +1,9 @@
-import AsyncHTTPClient
 import BrokerSupport
 import Foundation
 import Logging
 import Messaging
 import MessagingConformance
 import MessagingRabbitMQ
-import NIOCore
-import NIOHTTP1
 import Synchronization
 import TestSupport
 
@@ -50,49 +47,6 @@ func definition(
         "\(prefix)-\(MessageID.make())",
         groups: [GroupDefinition("g", lease: lease, maxAttempts: maxAttempts)]
     )
-}
-
-/// The management plugin: a client that knows nothing of this library.
-struct Management {
-    let base: String
-
-    init(_ url: String) throws {
-        let configuration = try RabbitMQConfiguration(url: url)
-        base = configuration.management ?? ""
-    }
-
-    func get<Answer: Decodable>(_ path: String, as type: Answer.Type) async throws -> Answer {
-        try JSONDecoder().decode(Answer.self, from: try await send("GET", path, nil))
-    }
-
-    /// Publishes through the default exchange.
-    ///
-    /// - Returns: Whether a queue took it.
-    func publish(_ body: [UInt8], to queue: String, properties: [String: any Sendable] = [:]) async throws -> Bool {
-        struct Answer: Decodable {
-            var routed: Bool
-        }
-        let request: [String: Any] = [
-            "properties": properties, "routing_key": queue, "payload": Data(body).base64EncodedString(),
-            "payload_encoding": "base64",
-        ]
-        let data = try await send(
-            "POST",
-            "/api/exchanges/%2f/amq.default/publish",
-            try JSONSerialization.data(withJSONObject: request)
-        )
-        return try JSONDecoder().decode(Answer.self, from: data).routed
-    }
-
-    private func send(_ method: String, _ path: String, _ body: Data?) async throws -> Data {
-        var request = HTTPClientRequest(url: base + path)
-        request.method = HTTPMethod(rawValue: method)
-        request.headers.add(name: "Authorization", value: "Basic Z3Vlc3Q6Z3Vlc3Q=")
-        request.headers.add(name: "Accept-Encoding", value: "identity")
-        if let body { request.body = .bytes(ByteBuffer(bytes: body)) }
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
-        return Data(try await response.body.collect(upTo: 16 << 20).readableBytesView)
-    }
 }
 
 extension QueueConsumer {

@@ -25,14 +25,7 @@ struct RedisHarness: ConformanceHarness {
 
     func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
         guard let port = URL(string: url)?.port else { return false }
-        // As hexadecimal digits: arguments of programs are text without NUL.
-        let script = """
-            local body = ARGV[1]:gsub('..', function(digits) return string.char(tonumber(digits, 16)) end)
-            return redis.call('XADD', KEYS[1], '*', 'payload', body)
-            """
-        let digits = body.map { String(format: "%02x", $0) }.joined()
-        let entry = try PrivateRedis.cli(port: port, ["EVAL", script, "1", queue, digits])
-        return entry.contains("-")
+        return try PrivateRedis.add(body, to: queue, port: port)
     }
 }
 

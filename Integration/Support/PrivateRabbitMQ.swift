@@ -146,7 +146,10 @@ package final class PrivateRabbitMQ: Sendable {
         state.withLock { $0 = State() }
     }
 
-    deinit {
+    deinit { remove() }
+
+    /// Stops the node and removes its data.
+    package func remove() {
         stop()
         // The name server of Erlang that came with the node, on a port of its own.
         _ = try? run(["/usr/bin/epmd", "/opt/homebrew/bin/epmd"], ["-port", String(ports.names), "-kill"])

@@ -106,6 +106,19 @@ package final class PrivateRedis: Sendable {
         return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .newlines)
     }
 
+    /// Adds an entry to a stream with redis-cli.
+    ///
+    /// - Returns: Whether it was added.
+    package static func add(_ body: [UInt8], to stream: String, port: Int) throws -> Bool {
+        // As hexadecimal digits: arguments of programs are text without NUL.
+        let script = """
+            local body = ARGV[1]:gsub('..', function(digits) return string.char(tonumber(digits, 16)) end)
+            return redis.call('XADD', KEYS[1], '*', 'payload', body)
+            """
+        let digits = body.map { String(format: "%02x", $0) }.joined()
+        return try cli(port: port, ["EVAL", script, "1", stream, digits]).contains("-")
+    }
+
     private func answers() -> Bool {
         let answer = try? cli("PING")
         return answer == "PONG" || answer?.hasPrefix("NOAUTH") == true

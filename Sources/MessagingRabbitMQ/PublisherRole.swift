@@ -59,6 +59,8 @@ final class PublisherRole: ConnectionRole {
     private static let windowBytes = 8 << 20
     /// After so many the confirmations are looked at.
     private static let burst = 64
+    /// For how long a confirmation says that the broker takes messages.
+    private static let trust: Duration = .milliseconds(100)
     /// How long confirmations are awaited when the client is closed.
     private static let closeLimit: Duration = .seconds(2)
 
@@ -70,6 +72,10 @@ final class PublisherRole: ConnectionRole {
     private var pending = Deque<Batch>()
     /// Why the broker takes nothing; it reads no more from this connection then.
     private var alarm: String?
+    /// When the last confirmation came.
+    private var heardAt: Duration?
+    /// Whether the answer to a question is awaited.
+    private var isAsking = false
     private var closing: Duration?
     private var hasEnded = false
     /// What the broker said when it closed the channel because an exchange is missing.
@@ -145,6 +151,7 @@ final class PublisherRole: ConnectionRole {
         while let event = try connection?.next() {
             switch event {
             case .confirmed(let number, let multiple, let isAccepted):
+                (heardAt, isAsking) = (QueueClock.system.now(), false)
                 for (ticket, verdict) in confirms.confirmed(number, multiple: multiple, isAccepted: isAccepted) {
                     ticket.batch.settle(ticket.index, outcome(verdict, ticket))
                 }
@@ -176,6 +183,7 @@ final class PublisherRole: ConnectionRole {
             pending.removeAll()
             return false
         }
+        guard try isTaking(connection) else { return false }
         var sent = 0
         while let batch = pending.first {
             guard confirms.count < Self.windowCount, confirms.bytes < Self.windowBytes else { return false }
@@ -198,6 +206,30 @@ final class PublisherRole: ConnectionRole {
             sent += 1
         }
         return sent > 0
+    }
+
+    /// Whether the broker takes messages, as far as can be known.
+    ///
+    /// RabbitMQ tells of an alarm only who publishes, and takes what it was told with when the alarm is over. So the first
+    /// message after a pause is a question: one that no queue gets.
+    private func isTaking(_ connection: AMQPConnection) throws(QueueError) -> Bool {
+        if isAsking { return false }
+        let now = QueueClock.system.now()
+        if pending.isEmpty || !confirms.isEmpty { return true }
+        if let heardAt, now - heardAt < Self.trust { return true }
+        isAsking = true
+        let question = OutgoingMessage(
+            exchange: DelayPlan.out,
+            routingKey: "mq",
+            properties: AMQPProperties(messageID: "mq"),
+            body: []
+        )
+        // In an alarm the answer comes when it is over; what waits for it has a deadline of its own.
+        let batch = Batch([question], deadline: now + .seconds(86400)) { _ in }
+        batch.next = 1
+        confirms.sent(Ticket(batch: batch, index: 0), id: "mq", size: 0)
+        try connection.publish(question)
+        return false
     }
 
     /// Gives up what has waited too long.
@@ -227,6 +259,7 @@ final class PublisherRole: ConnectionRole {
         connection = nil
         isReady = false
         alarm = nil
+        (heardAt, isAsking) = (nil, false)
         let doubt = QueueError(
             .indeterminate,
             "\(error.message); whether the message was taken is unknown, publish it again under the same id",

@@ -51,6 +51,9 @@ enum RabbitProbe {
                 + "when the connection ends, or after its consumer_timeout"
         ),
         .fencedSettle: .emulated("a delivery belongs to its channel, and the client remembers what it gave back"),
+        .confirmedSettle: .unavailable(
+            "the broker does not answer acknowledgements; those of the moments before a connection breaks can be lost"
+        ),
         .keyedOrder: .unavailable(noKeyedOrder),
         .deadLetters: .emulated("a queue for each group, written before the message is acknowledged"),
         .atomicMove: .unavailable(

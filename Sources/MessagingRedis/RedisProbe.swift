@@ -117,6 +117,7 @@ enum RedisProbe {
         .fanOut: .native,
         .renewal: .emulated("a script that checks the owner and resets the idle time"),
         .fencedSettle: .emulated("a script that checks the owner before XACK"),
+        .confirmedSettle: .native,
         .keyedOrder: .unavailable("lanes are not built yet"),
         .deadLetters: .emulated("a stream per queue, written by a script"),
         .atomicMove: .emulated("one script per move"),

@@ -444,6 +444,30 @@ struct HistoryCheckerTests {
         #expect(violation.events.count == 5, "declare, publish, got, acknowledge, got: \(violation)")
     }
 
+    @Test(
+        "where settlements are not confirmed and moves not atomic, a failure excuses what comes again, and nothing else does"
+    )
+    func failures() {
+        for breaks in [false, true] {
+            var script = Script()
+            script.publish("a")
+            script.settle(script.deliver("a"))
+            if breaks { script.add(.receiveFailed(one, isCancelled: false, "unavailable")) }
+            script.deliver("a", attempt: 2)
+            let isBroken = { (checker: HistoryChecker) in !checker.violations(of: script.events).isEmpty }
+            #expect(isBroken(HistoryChecker()))
+            #expect(isBroken(HistoryChecker(isConfirmed: false)) == !breaks)
+
+            script = Script()
+            script.publish("b")
+            script.deliver("b")
+            if breaks { script.add(.receiveFailed(one, isCancelled: false, "unavailable")) }
+            script.deliver("b", to: two, attempt: 1)
+            #expect(!HistoryChecker().violations(of: script.events).isEmpty)
+            #expect(HistoryChecker(isAtomic: false).violations(of: script.events).isEmpty == breaks)
+        }
+    }
+
     private static func figures(ready: Int = 0, inFlight: Int = 0, delayed: Int = 0, dead: Int = 0) -> QueueStatistics {
         let group = GroupStatistics(
             group: "g",

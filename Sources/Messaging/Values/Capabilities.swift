@@ -19,6 +19,8 @@ public struct Capabilities: Sendable {
         public static let renewal = Feature("renewal")
         /// Refusing the settlement of a lost lease.
         public static let fencedSettle = Feature("fenced-settle")
+        /// Settlements that the broker answers: what is called settled stays so, whatever breaks.
+        public static let confirmedSettle = Feature("confirmed-settle")
         /// Handling messages of one key one after the other.
         public static let keyedOrder = Feature("keyed-order")
         /// Dead letters with reason, error and history.
@@ -39,7 +41,7 @@ public struct Capabilities: Sendable {
         /// Every feature, in the order of documentation.
         public static let allCases: [Feature] = [
             .persistence, .delay, .scheduleList, .deduplication, .idConflict, .fanOut, .renewal, .fencedSettle,
-            .keyedOrder, .deadLetters, .atomicMove, .replay, .boundedQueue, .atMostOnce, .deletion,
+            .confirmedSettle, .keyedOrder, .deadLetters, .atomicMove, .replay, .boundedQueue, .atMostOnce, .deletion,
         ]
 
         /// The feature's name, in lower case with hyphens.

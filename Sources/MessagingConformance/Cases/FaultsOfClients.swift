@@ -37,7 +37,8 @@ extension Conformance {
         "settle.ackUnknown",
         .settlement,
         "an acknowledgement whose answer was lost is indeterminate; then the message is gone, or comes again counted",
-        tier: .fault
+        tier: .fault,
+        requires: [.confirmedSettle]
     ) { harness in
         let stage = try await FaultStage(harness)
         let proxy = try await stage.faults.proxy()
@@ -175,7 +176,8 @@ extension Conformance {
         while true {
             let figure = try await stage.stage.queue.statistics(of: stage.name)["workers"]?.consumers
             guard let count = figure?.value else { throw NotPossible("the backend does not count consumers") }
-            if count == 1 { break }
+            // An estimate may leave out the one that lives and does not wait at the moment.
+            if count == 1 || (count == 0 && figure?.grade == .estimate) { break }
             try expect(harness.now < end, "\(count) consumers are registered, and one of them is alive")
             try await harness.advance(by: stage.stage.step)
         }

@@ -44,17 +44,21 @@ extension Conformance {
         let remote = try await stage.remote()
         let far = try await remote.consume(stage.name, group: "workers", consumer: "far")
         let count = 32
-        try await stage.stage.publish(stage.messages(0..<count))
-        let held = try await stage.stage.take(count, from: far)
         let rejection = Settlement.reject(reason: .rejected, error: "cut")
+        // Each comes alone and through the client that rejects it, so that everything it needs for that is connected.
+        func takeOne(_ number: Int) async throws -> Delivery {
+            try await stage.warm(remote, stage.message(number))
+            return try await stage.stage.takeOne(from: far, within: stage.lease + stage.recovery)
+        }
+        let first = try await takeOne(0)
         let before = try await proxy.traffic()
-        try await far.settle(held[0], rejection)
+        try await far.settle(first, rejection)
         let after = try await proxy.traffic()
         let request = max(2, after.requestBytes - before.requestBytes)
         let reply = max(1, after.replyBytes - before.replyBytes)
         var generator = SeededGenerator(seed: 0xDEAD)
-        for (number, delivery) in held.dropFirst().enumerated() {
-            try await stage.connect(remote)
+        for number in 0..<(count - 1) {
+            let delivery = try await takeOne(1 + number)
             let fault: ProxyFault =
                 number.isMultiple(of: 3)
                 ? .cut(.replies, after: Int.random(in: 0..<reply, using: &generator))

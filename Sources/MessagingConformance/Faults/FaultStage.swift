@@ -34,6 +34,13 @@ struct FaultStage: Sendable {
     /// How long something may take at most that begins when a fault is over.
     var recovery: Duration { .seconds(10) + harness.tolerance }
 
+    /// Makes sure that what a client publishes with is connected, by a message that gets through: some backends have a
+    /// connection for it that they make anew with the first message.
+    func warm(_ queue: any MessageQueue, _ message: Message) async throws {
+        try await connect(queue)
+        try await publish(message, by: queue)
+    }
+
     /// A client through the proxy that is connected, so that what is broken next is a call of its own.
     func remote() async throws -> any MessageQueue {
         let queue = try await faults.makeQueue()

@@ -12,7 +12,9 @@ extension HistoryChecker {
                 return Finding(law: .attempts, group: key.group, ids: [key.id], detail: detail)
             }
             // Two copies of one id cannot be told apart.
-            guard queue.publications[key.id, default: []].count(where: \.outcome.isPossible) == 1 else { continue }
+            guard queue.publications[key.id, default: []].count(where: \.outcome.isPossible) == 1,
+                !queue.mayDouble || queue.breaks(key.group, before: .max).isEmpty
+            else { continue }
             for life in Dictionary(grouping: holds, by: \.delivered.redrives).values {
                 let ordered = life.sorted { $0.event.end.order < $1.event.end.order }
                 if let detail = wrongAttempt(ordered, queue.gaps[key.group, default: []]) {

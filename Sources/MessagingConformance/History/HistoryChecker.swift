@@ -11,12 +11,25 @@ package struct HistoryChecker: Sendable {
 
     /// Whether the backend refuses the settlement of a lost lease.
     package var isFenced: Bool
+    /// Whether a settlement that was called done cannot be undone by a failure.
+    package var isConfirmed: Bool
     /// Whether moves cannot be doubled by a failure.
     package var isAtomic: Bool
 
-    package init(isFenced: Bool = true, isAtomic: Bool = true) {
+    package init(isFenced: Bool = true, isConfirmed: Bool = true, isAtomic: Bool = true) {
         self.isFenced = isFenced
+        self.isConfirmed = isConfirmed
         self.isAtomic = isAtomic
+    }
+
+    /// Sorts a history by queue, with the doubts that failures leave.
+    func queues(_ events: [HistoryEvent]) -> [QueueHistory] {
+        QueueHistory.all(events).map { queue in
+            var queue = queue
+            if !isConfirmed { queue.doubtSettlements() }
+            queue.mayDouble = !isAtomic
+            return queue
+        }
     }
 
     /// Checks every law but the conservation law.
@@ -25,7 +38,7 @@ package struct HistoryChecker: Sendable {
     /// - Returns: What is broken, the first case of each law and queue.
     package func violations(of events: [HistoryEvent]) -> [HistoryViolation] {
         let text = HistoryText(events)
-        return QueueHistory.all(events).flatMap { queue in
+        return queues(events).flatMap { queue in
             [
                 phantom(queue), body(queue), duplicate(queue), ended(queue), exclusive(queue), attempts(queue),
                 holder(queue), fence(queue), keyOrder(queue),

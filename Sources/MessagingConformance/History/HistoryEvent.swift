@@ -41,6 +41,11 @@ package struct HistoryEvent: Sendable {
             case .duplicate, .refused: false
             }
         }
+
+        /// Whether nobody knows what became of it.
+        var isUnknown: Bool {
+            if case .unknown = self { true } else { false }
+        }
     }
 
     /// A published message.

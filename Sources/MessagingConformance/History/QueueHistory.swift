@@ -85,6 +85,13 @@ struct QueueHistory {
     /// Settlements that were confirmed for a receipt that its consumer did not hold.
     var stray: [(event: HistoryEvent, member: HistoryEvent.Member)] = []
 
+    /// Calls that a failure ended: a `receive` that threw, a publication or a settlement in doubt.
+    var failures: [HistoryEvent] = []
+    /// The settlements among them, by group.
+    var doubts: [String: [HistoryEvent]] = [:]
+    /// Whether a failure may leave a message twice, the copy and the original.
+    var mayDouble = false
+
     init(name: String) { self.name = name }
 
     /// Sorts a history by queue.
@@ -104,6 +111,7 @@ struct QueueHistory {
                     $0.publications[message.id, default: []].append(
                         Publication(event: event, published: message, outcome: outcome)
                     )
+                    if outcome.isUnknown { $0.failures.append(event) }
                 }
             case .delivered(let delivered, let member):
                 with(member.queue) {
@@ -126,6 +134,7 @@ struct QueueHistory {
                     if member.isAtMostOnce { $0.unseen[member.group, default: 0] += 1000 }
                     guard !isCancelled else { return }
                     $0.gaps[member.group, default: []].append(event)
+                    $0.failures.append(event)
                     $0.lost[member.group] = min($0.lost[member.group] ?? .max, event.begin.order)
                 }
             case .cancelled(let id, let queue, let answer):
@@ -148,6 +157,10 @@ struct QueueHistory {
                     return hold.event.end.order < event.begin.order
                 }
                 with(member.queue) {
+                    if case .unknown = answer {
+                        $0.failures.append(event)
+                        $0.doubts[member.group, default: []].append(event)
+                    }
                     guard let place else {
                         if answer == .settled { $0.stray.append((event, member)) }
                         return
@@ -214,7 +227,27 @@ struct QueueHistory {
             guard let letter = letters[move.letter] else { return true }
             return letter.id == key.id && (letter.group ?? key.group) == key.group
         }
-        return published.count + redriven.count
+        let doubled = mayDouble ? breaks(key.group, before: order).count : 0
+        return published.count + redriven.count + doubled
+    }
+
+    /// Calls with which a consumer of a group may have lost its connection: those that failed, and where any failed also
+    /// those that closed one.
+    func breaks(_ group: String, before order: Int) -> [HistoryEvent] {
+        guard failures.contains(where: { $0.begin.order < order }) else { return [] }
+        return (gaps[group, default: []] + doubts[group, default: []]).filter { $0.begin.order < order }
+    }
+
+    /// Makes settlements doubtful that were called done and not confirmed by the broker, where a connection broke later.
+    mutating func doubtSettlements() {
+        let last = holds.keys.reduce(into: [String: Int]()) { last, key in
+            if last[key.group] == nil { last[key.group] = breaks(key.group, before: .max).map(\.end.order).max() ?? -1 }
+        }
+        for (key, known) in holds {
+            for index in known.indices {
+                holds[key]?[index].doubtSettlements(before: last[key.group] ?? -1)
+            }
+        }
     }
 
     /// Whether a delivery's confirmed settlement ends the message for its group, until it is redriven.
@@ -234,6 +267,18 @@ extension QueueHistory.Hold {
     mutating func settle(_ event: HistoryEvent, _ settlement: Settlement, _ answer: HistoryEvent.SettleAnswer) {
         settlements.append(QueueHistory.Asked(event: event, settlement: settlement, answer: answer))
         mayEnd = min(mayEnd, event.begin.order)
+    }
+
+    mutating func doubtSettlements(before order: Int) {
+        for index in settlements.indices
+        where settlements[index].answer == .settled && settlements[index].event.begin.order < order {
+            let asked = settlements[index]
+            settlements[index] = QueueHistory.Asked(
+                event: asked.event,
+                settlement: asked.settlement,
+                answer: .unknown("a connection broke later")
+            )
+        }
     }
 
     mutating func renew(_ event: HistoryEvent, _ isRenewed: Bool, _ lease: Duration) {

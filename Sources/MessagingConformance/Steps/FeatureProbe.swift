@@ -21,6 +21,7 @@ struct FeatureProbe {
         case .fanOut: try await fansOut()
         case .renewal: try await renews()
         case .fencedSettle: try await fences()
+        case .confirmedSettle: try await ends()
         case .keyedOrder: try await keepsKeys()
         case .deadLetters, .atomicMove: try await movesToDeadLetters()
         case .replay: try await replays()
@@ -30,6 +31,17 @@ struct FeatureProbe {
         case .deletion: try await deletes()
         default: throw ConformanceFailure("this suite does not know the feature; update it")
         }
+    }
+
+    /// What was acknowledged stays so although its client ends right afterwards.
+    private func ends() async throws {
+        let stage = try await Stage(harness)
+        try await stage.publish(10)
+        let other = try await harness.makeQueue()
+        let consumer = try await other.consume(stage.name, group: "workers", consumer: "other")
+        try await stage.settle(try await stage.take(10, from: consumer), by: consumer)
+        await other.close()
+        try await stage.expectNothing(try await stage.consumer())
     }
 
     private func delays() async throws {
@@ -213,7 +225,7 @@ struct FeatureProbe {
             try await expectRefused("renewing") { try await consumer.renew([held.receipt]) }
             try await consumer.acknowledge(held)
         // There is no call that asks for these: they say what other calls promise.
-        case .deduplication, .idConflict, .fencedSettle, .atomicMove, .persistence: break
+        case .deduplication, .idConflict, .fencedSettle, .confirmedSettle, .atomicMove, .persistence: break
         default: throw ConformanceFailure("this suite does not know the feature; update it")
         }
     }

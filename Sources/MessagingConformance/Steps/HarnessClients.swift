@@ -77,6 +77,7 @@ final class HarnessClients: ConformanceHarness {
         let capabilities = try await queue.capabilities()
         let checker = HistoryChecker(
             isFenced: capabilities[.fencedSettle].isAvailable,
+            isConfirmed: capabilities[.confirmedSettle].isAvailable,
             isAtomic: capabilities[.atomicMove].isAvailable
         )
         let broken = checker.violations(of: history.events)

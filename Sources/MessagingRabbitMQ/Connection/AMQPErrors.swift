@@ -32,10 +32,12 @@ enum AMQPErrors {
 
     /// The error for a login that ended without an answer.
     static func login(_ fault: Fault, _ endpoint: String) -> QueueError {
-        QueueError(
-            .unavailable,
-            "RabbitMQ at \(endpoint) did not let us in: \(fault.text); check that the port speaks AMQP 0-9-1"
-        )
+        // With TLS 1.3 a broker refuses a client's certificate, or that there is none, only after the handshake.
+        let check =
+            fault.kind == .tls
+            ? "if it asks for a client certificate, check tls_cert and tls_key"
+            : "check that the port speaks AMQP 0-9-1"
+        return QueueError(.unavailable, "RabbitMQ at \(endpoint) did not let us in: \(fault.text); \(check)")
     }
 
     /// The error for a connection that broke.

@@ -43,9 +43,10 @@ struct ConformanceMatrix: Sendable {
 
     private static func name(_ report: ConformanceReport) -> String { "\(report.system) \(report.version)" }
 
-    /// What a column has of a case: that of the report which has it.
+    /// What a column has of a case: that of the first report in which it was possible.
     private func result(_ id: String, in column: String) -> CaseResult? {
-        reports.lazy.filter { Self.name($0) == column }.compactMap { $0.results.first { $0.id == id } }.first
+        let results = reports.filter { Self.name($0) == column }.compactMap { $0.results.first { $0.id == id } }
+        return results.first { $0.outcome != .notPossible } ?? results.first
     }
 
     /// The first report of each column.
