@@ -12,16 +12,10 @@ import Testing
     .timeLimit(.minutes(5))
 )
 struct RabbitMQFaultTierTests {
-    private static let chosen = ProcessInfo.processInfo.environment["MQ_TEST_FAULTS"]
-    private static let cases = Conformance.all.filter { law in
-        law.tier == .fault && (chosen.map { $0.split(separator: " ").contains { $0 == law.id } } ?? true)
-    }
-
-    @Test(arguments: cases)
+    @Test(arguments: FaultEffort.cases)
     func keeps(_ law: ConformanceCase) async throws {
         let harness = RabbitMQFaultHarness(broker: try await RabbitMQFaults.shared())
         let result = try await ConformanceRunner(harness).result(of: law)
-        print("\(law.id): \(result.outcome) after \(result.seconds) s \(result.reason ?? "")")
         let capabilities = try await capabilities(harness)
         let missing = law.requires.contains { !capabilities[$0].isAvailable }
         #expect(result.outcome == (missing ? .unsupported : .passed), "\(result.outcome): \(result.reason ?? "")")

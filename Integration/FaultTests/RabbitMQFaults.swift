@@ -81,6 +81,7 @@ final class RabbitMQFaults: FaultControl {
 
     /// Longer, and with a seed, when a person asks for it.
     var chaosTime: Duration { .seconds(Self.variable("MQ_TEST_CHAOS_SECONDS") ?? 20) }
+    var effort: Double { FaultEffort.value }
     var chaosSeed: UInt64? { Self.variable("MQ_TEST_CHAOS_SEED") }
 
     private static func variable<Value: FixedWidthInteger>(_ name: String) -> Value? {

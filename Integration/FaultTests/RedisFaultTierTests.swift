@@ -12,9 +12,7 @@ import Testing
     .timeLimit(.minutes(5))
 )
 struct RedisFaultTierTests {
-    private static let cases = Conformance.all.filter { $0.tier == .fault }
-
-    @Test(arguments: cases)
+    @Test(arguments: FaultEffort.cases)
     func keeps(_ law: ConformanceCase) async throws {
         let broker = try await RedisFaults()
         let report = try await ConformanceRunner(RedisFaultHarness(broker: broker)).run([law])

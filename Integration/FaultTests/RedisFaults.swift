@@ -50,6 +50,7 @@ final class RedisFaults: FaultControl {
     /// Longer, and with a seed, when a person asks for it.
     var chaosTime: Duration { .seconds(Self.variable("MQ_TEST_CHAOS_SECONDS") ?? 20) }
     var chaosSeed: UInt64? { Self.variable("MQ_TEST_CHAOS_SEED") }
+    var effort: Double { FaultEffort.value }
 
     private static func variable<Value: FixedWidthInteger>(_ name: String) -> Value? {
         ProcessInfo.processInfo.environment[name].flatMap { Value($0) }

@@ -6,14 +6,13 @@ import Testing
 /// program locks it.
 @Suite("SQLite keeps the contract when something breaks", .serialized, .timeLimit(.minutes(5)))
 struct SQLiteFaultTierTests {
-    private static let cases = Conformance.all.filter { $0.tier == .fault }
     /// What needs no connection and no broker.
     private static let possible: Set<String> = [
         "pub.confirmed", "crash.kill9", "crash.reaper", "crash.loop", "delay.durable", "dlq.atomic", "dlq.unavailable",
         "dlq.redriveKill", "fault.readOnly",
     ]
 
-    @Test(arguments: cases)
+    @Test(arguments: FaultEffort.cases)
     func keeps(_ law: ConformanceCase) async throws {
         let report = try await ConformanceRunner(SQLiteFaultHarness(file: try SQLiteFaults())).run([law])
         let result = try #require(report.results.first)

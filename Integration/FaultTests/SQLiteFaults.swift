@@ -27,6 +27,8 @@ final class SQLiteFaults: FaultControl {
     /// A consumer that was not seen for half a minute does not count.
     var registrationLimit: Duration { .seconds(31) }
 
+    var effort: Double { FaultEffort.value }
+
     func makeQueue() async throws -> any MessageQueue { makeDirectQueue() }
 
     func makeDirectQueue() -> any MessageQueue {

@@ -137,9 +137,9 @@ struct RedisConnectionTests {
         try await roundTrip(try queue("rediss://localhost:\(port)?tls_ca=\(certificate)"))
         // Without the authority, under another name, and at an address: refused, and not tried again for ever.
         let unknown = try await failure("rediss://localhost:\(port)")
-        #expect(unknown?.code == .unavailable && unknown?.isRetryable == false)
+        #expect(unknown?.code == .unavailable && unknown?.isRetryable == false, "\(unknown?.message ?? "")")
         let misnamed = try await failure("rediss://localhost:\(port)?tls_ca=\(certificate)&tls_name=example.org")
-        #expect(misnamed?.code == .unavailable && misnamed?.isRetryable == false)
+        #expect(misnamed?.code == .unavailable && misnamed?.isRetryable == false, "\(misnamed?.message ?? "")")
         // The server stops and comes back: a broken TLS connection is like any other, and consuming goes on.
         let queue = try queue("rediss://localhost:\(port)?tls_ca=\(certificate)")
         try await queue.declare(definition("restarted"))

@@ -83,7 +83,8 @@ package final class ChildProcess: Sendable {
     package func end(within seconds: Double) {
         let deadline = Date(timeIntervalSinceNow: seconds)
         while isRunning, Date() < deadline { usleep(2000) }
-        while isRunning {
+        let last = Date(timeIntervalSinceNow: 30)
+        while isRunning, Date() < last {
             kill(processID, SIGKILL)
             usleep(2000)
         }

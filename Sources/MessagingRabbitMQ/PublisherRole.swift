@@ -229,6 +229,7 @@ final class PublisherRole: ConnectionRole {
         batch.next = 1
         confirms.sent(Ticket(batch: batch, index: 0), id: "mq", size: 0)
         try connection.publish(question)
+        try connection.flush()
         return false
     }
 

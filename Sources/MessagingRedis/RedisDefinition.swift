@@ -16,7 +16,7 @@ enum RedisDefinition {
                 keys.group(group.name).retry,
             ]
         }
-        return ScriptCall(.declare, keys: [keys.log, keys.meta, keys.deadLetters], words)
+        return ScriptCall(.declare, keys: [keys.log, keys.meta, keys.deadLetters, RedisKeys.registry], words)
     }
 
     /// The id after which a new group begins.

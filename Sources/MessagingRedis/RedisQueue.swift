@@ -73,7 +73,6 @@ public final class RedisQueue: MessageQueue {
     private func declare(_ definition: QueueDefinition, again: Bool) async throws(QueueError) {
         let reply = try await link.run(RedisDefinition.declareCall(definition, again: again), queue: definition.name)
         if let refusal = RedisDefinition.refusal(reply, of: definition) { throw refusal }
-        _ = try await link.command(["SADD", RedisKeys.registry, definition.name])
         // As the server has it: with the groups that others declared, and without those that were removed.
         _ = try await self.definition(of: definition.name)
     }
@@ -88,13 +87,10 @@ public final class RedisQueue: MessageQueue {
         state.withLockedValue { $0.definitions[queue] = nil }
         let call = ScriptCall(
             .remove,
-            keys: [keys.log, keys.meta, keys.deadLetters, keys.due, keys.held],
+            keys: [keys.log, keys.meta, keys.deadLetters, keys.due, keys.held, RedisKeys.registry],
             [String(Self.tombstone.milliseconds)]
         )
-        let wasThere = try await link.run(call, queue: queue).integers == [1]
-        // Also when it was deleted before: the call that did it may have ended between the two.
-        _ = try await link.command(["SREM", RedisKeys.registry, queue])
-        return wasThere
+        return try await link.run(call, queue: queue).integers == [1]
     }
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation

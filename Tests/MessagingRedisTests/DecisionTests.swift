@@ -56,7 +56,7 @@ struct AnswerTests {
             maxReady: 7
         )
         let call = RedisDefinition.declareCall(definition)
-        #expect(call.keys == ["q", "{q}:meta", "q:dlq"])
+        #expect(call.keys == ["q", "{q}:meta", "q:dlq", "mq:queues"])
         var writer = RESPWriter()
         writer.command(call.arguments)
         call.write(&writer)

@@ -14,7 +14,7 @@ extension Conformance {
         let stage = try await FaultStage(harness)
         var children: [RecordedChild] = []
         // Each ends itself after its last message, when its client has had no time for anything else.
-        for number in 0..<25 {
+        for number in 0..<stage.repetitions(100) {
             let job = FaultChildJob(
                 .publish,
                 queue: stage.name,

@@ -11,16 +11,19 @@ extension Conformance {
         requires: [.deadLetters]
     ) { harness in
         let stage = try await FaultStage(harness)
-        let count = 400
-        try await stage.stage.publish(stage.messages(0..<count))
+        let kills = stage.repetitions(200)
+        let count = kills * 30
+        for first in stride(from: 0, to: count, by: 100) {
+            try await stage.stage.publish(stage.messages(first..<min(first + 100, count)))
+        }
         var generator = SeededGenerator(seed: 0xDEAD)
-        for number in 0..<10 {
+        for number in 0..<kills {
             // A broker in this process may have rejected everything before the first child is killed.
-            let left = count - (try await stage.stage.deadLetters(page: 100).count)
-            if left == 0 { break }
+            let dead = try await stage.stage.queue.statistics(of: stage.name)["workers"]?.dead.value ?? 0
+            if dead == count { break }
             let job = FaultChildJob(.reject, queue: stage.name, name: "victim-\(number)", count: 30)
             let child = try await stage.child(job)
-            let wanted = min(left, Int.random(in: 1...25, using: &generator))
+            let wanted = min(count - dead, Int.random(in: 1...25, using: &generator))
             let limit = stage.lease + stage.recovery
             try await stage.waitWhileTimePasses(for: child, "\(wanted) rejections", limit: limit) {
                 $0.ids(.settled).count >= wanted

@@ -12,6 +12,8 @@ public protocol FaultControl: Sendable {
     var registrationLimit: Duration { get }
     /// How long `fault.chaos` goes on.
     var chaosTime: Duration { get }
+    /// Which part of the repetitions the cases do that kill something many times: 1 for all of them.
+    var effort: Double { get }
     /// The seed of `fault.chaos`; `nil` draws one, which a failure names.
     var chaosSeed: UInt64? { get }
 
@@ -62,8 +64,10 @@ public enum BrokerChange: Sendable, Hashable {
 extension FaultControl {
     /// A minute.
     public var registrationLimit: Duration { .seconds(60) }
-    /// Twenty seconds.
-    public var chaosTime: Duration { .seconds(20) }
+    /// A minute.
+    public var chaosTime: Duration { .seconds(60) }
+    /// All.
+    public var effort: Double { 1 }
 
     /// Draws one.
     public var chaosSeed: UInt64? { nil }

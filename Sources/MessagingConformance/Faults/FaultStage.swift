@@ -31,6 +31,9 @@ struct FaultStage: Sendable {
     /// Judges the history so far, which must be quiet.
     func checkHistory() async throws { try await clients.checkHistory() }
 
+    /// How often something is done that is to be done so many times, as far as the environment wants it.
+    func repetitions(_ count: Int) -> Int { max(1, Int((Double(count) * faults.effort).rounded())) }
+
     /// How long something may take at most that begins when a fault is over.
     var recovery: Duration { .seconds(10) + harness.tolerance }
 

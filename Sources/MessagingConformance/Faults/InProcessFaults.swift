@@ -29,6 +29,8 @@ package final class InProcessFaults: FaultControl {
     package var patience: Duration { .zero }
     package var registrationLimit: Duration { .seconds(8) }
     package var chaosTime: Duration { .seconds(60) }
+    /// A call in one process does not grow more likely to be cut by being repeated.
+    package var effort: Double { 0.1 }
 
     package func proxy() async throws -> any FaultProxy { InProcessProxy(faults: self) }
     package func makeQueue() async throws -> any MessageQueue { try await client(isRemote: true) }

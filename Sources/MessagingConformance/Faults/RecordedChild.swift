@@ -74,6 +74,8 @@ final class RecordedChild: Sendable {
         }
         let known = places
         state.withLock { $0.places = known }
+        let call = history.enter("the start of child \(job.name)")
+        defer { history.leave(call) }
         base = try await launch(job)
         let lines = base.lines
         let task = Task { [weak self] in
@@ -102,9 +104,17 @@ final class RecordedChild: Sendable {
             return !state.isKilled
         }
         guard isFirst else { return }
+        let call = history.enter("the end of child \(job.name)")
+        defer { history.leave(call) }
         await base.kill()
-        await reading.withLock { $0 }?.value
+        guard let reading = reading.withLock({ $0 }) else { return }
+        // What it said and nobody read is unknown, as what it had no time to say.
+        let ended = try? await race(against: Self.endLimit) { await reading.value }
+        if ended == nil { noteEnd() }
     }
+
+    /// How long the last words of a child that is dead may take.
+    private static let endLimit: Duration = .seconds(20)
 
     // MARK: - The history
 

@@ -24,6 +24,7 @@ final class RecordingFaults: FaultControl {
     var patience: Duration { base.patience }
     var registrationLimit: Duration { base.registrationLimit }
     var chaosTime: Duration { base.chaosTime }
+    var effort: Double { base.effort }
     var chaosSeed: UInt64? { base.chaosSeed }
 
     func proxy() async throws -> any FaultProxy {

@@ -8,6 +8,7 @@ struct MutantFaults: FaultControl {
     var patience: Duration { base.patience }
     var registrationLimit: Duration { base.registrationLimit }
     var chaosTime: Duration { base.chaosTime }
+    var effort: Double { base.effort }
     var chaosSeed: UInt64? { base.chaosSeed }
 
     func proxy() async throws -> any FaultProxy { try await base.proxy() }

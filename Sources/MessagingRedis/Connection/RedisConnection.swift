@@ -61,6 +61,8 @@ struct RedisConnection: Sendable {
         let serverName = configuration.tlsServerName
         let push: (@Sendable (RedisReply) -> Void)? =
             if case .subscription(let push) = purpose { push } else { nil }
+        // Kept here: a failed handshake may end the channel, and take its handlers away, before connecting returns.
+        let made = NIOLockedValueBox<NIOLoopBound<RedisChannelHandler>?>(nil)
         let bootstrap = ClientBootstrap(group: configuration.eventLoopGroup)
             .connectTimeout(.milliseconds(configuration.connectTimeout.milliseconds))
             .channelOption(.socketOption(.so_keepalive), value: 1)
@@ -75,9 +77,9 @@ struct RedisConnection: Sendable {
                             NIOSSLClientHandler(context: tls, serverHostname: serverName)
                         )
                     }
-                    try channel.pipeline.syncOperations.addHandler(
-                        RedisChannelHandler(parser: parser, endpoint: endpoint, onPush: push)
-                    )
+                    let handler = RedisChannelHandler(parser: parser, endpoint: endpoint, onPush: push)
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                    made.withLockedValue { $0 = NIOLoopBound(handler, eventLoop: channel.eventLoop) }
                 }
             }
         let channel: any Channel
@@ -86,12 +88,7 @@ struct RedisConnection: Sendable {
         case .unix(let path): channel = try await bootstrap.connect(unixDomainSocketPath: path).get()
         }
         do {
-            let handler = try await channel.eventLoop.submit {
-                NIOLoopBound(
-                    try channel.pipeline.syncOperations.handler(type: RedisChannelHandler.self),
-                    eventLoop: channel.eventLoop
-                )
-            }.get()
+            guard let handler = made.withLockedValue({ $0 }) else { throw ChannelError.ioOnClosedChannel }
             var connection = RedisConnection(channel: channel, handler: handler, endpoint: endpoint)
             try await connection.prepare(configuration, purpose)
             return connection

@@ -1,9 +1,9 @@
--- KEYS log meta dlq   ARGV again dedupe_ms retention_ms max_ready ordering {group lease_ms max_attempts start retry}…
+-- KEYS log meta dlq registry   ARGV again dedupe_ms retention_ms max_ready ordering {group lease_ms max_attempts start retry}…
 -- again: 1 when a client makes anew what it knows, and not what its user declares
 -- → 'OK' | {'CONFLICT', what, wanted, found} | {'TRIMMED', group, ms from which all is kept} | {'DELETED'}
-local log, meta, dlq = KEYS[1], KEYS[2], KEYS[3]
+local log, meta, dlq, registry = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local again = table.remove(ARGV, 1)
-for key, want in pairs({[log] = 'stream', [dlq] = 'stream', [meta] = 'hash'}) do
+for key, want in pairs({[log] = 'stream', [dlq] = 'stream', [meta] = 'hash', [registry] = 'set'}) do
   local found = redis.call('TYPE', key)['ok']
   if found ~= 'none' and found ~= want then return {'CONFLICT', "type of key '" .. key .. "'", want, found} end
 end
@@ -41,6 +41,7 @@ if deleted then
   redis.call('HDEL', meta, 'deleted')
 end
 for _, w in ipairs(wanted) do redis.call('HSET', meta, w[1], w[2]) end
+redis.call('SADD', registry, log)
 for i = 5, #ARGV, 5 do
   local group, start, retry = ARGV[i], ARGV[i + 3], ARGV[i + 4]
   if not existing[group] then

@@ -1,8 +1,9 @@
 -- Deletes a queue. What is left for a while tells clients that know the queue not to make it again, and tells the ids that
 -- the old queue remembered from those of a new one.
--- KEYS log meta dlq due held   ARGV least_ms   → {1}, or {0} when there was none
-local log, meta, dlq, due, held = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- KEYS log meta dlq due held registry   ARGV least_ms   → {1}, or {0} when there was none
+local log, meta, dlq, due, held, registry = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local s = redis.call('HMGET', meta, 'format', 'dedupe_ms', 'generation')
+redis.call('SREM', registry, log)
 if not s[1] then return {0} end
 local prefix = string.gsub(meta, ':meta$', '') .. ':g:'
 for _, name in ipairs(declared(meta)) do
