@@ -44,6 +44,8 @@ extension Conformance {
     ) { harness in
         let stage = try await Stage(harness)
         let consumer = try await stage.consumer()
+        // A backend that looks for what is due when a consumer comes has looked by now, and must hear of what follows.
+        try await stage.expectQuiet(consumer, for: stage.unit)
         var generator = SeededGenerator(seed: 7)
         let delays = (0..<60).map { stage.unit * $0 / 20 }.shuffled(using: &generator)
         var due: [MessageID: (before: Duration, after: Duration)] = [:]
