@@ -31,6 +31,8 @@ public struct Capabilities: Sendable {
         public static let boundedQueue = Feature("bounded-queue")
         /// Queues can be deleted.
         public static let deletion = Feature("deletion")
+        /// Queues can move to and from other backends with everything they hold.
+        public static let transfer = Feature("transfer")
         /// Deliveries that are settled when they are handed over.
         public static let atMostOnce = Feature("at-most-once")
         /// Queues that survive the end of this process.
@@ -39,7 +41,7 @@ public struct Capabilities: Sendable {
         /// Every feature, in the order of documentation.
         public static let allCases: [Feature] = [
             .persistence, .delay, .scheduleList, .deduplication, .idConflict, .fanOut, .renewal, .fencedSettle,
-            .keyedOrder, .deadLetters, .atomicMove, .replay, .boundedQueue, .atMostOnce, .deletion,
+            .keyedOrder, .deadLetters, .atomicMove, .replay, .boundedQueue, .atMostOnce, .deletion, .transfer,
         ]
 
         /// The feature's name, in lower case with hyphens.
