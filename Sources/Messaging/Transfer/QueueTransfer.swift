@@ -45,7 +45,7 @@ public protocol QueueTransfer: Sendable {
     /// - Throws: `QueueError`: `notFound` for an unknown queue, `unavailable`, `indeterminate`.
     func reserve(_ ids: [String], of queue: String) async throws(QueueError) -> [String]
 
-    /// Gives reserved messages the state again that they were reserved in.
+    /// Gives reserved messages the state again that they were reserved in; their ids may be others then.
     ///
     /// - Parameters:
     ///   - ids: Ids of reserved messages; those that are not are passed over.
@@ -82,13 +82,13 @@ public protocol QueueTransfer: Sendable {
     /// - Throws: `QueueError`: `notFound` for an unknown queue, `unavailable`, `indeterminate`.
     func forgetRestored(of queue: String) async throws(QueueError)
 
-    /// Lists the ids that the queue remembers to recognise duplicates, oldest first.
+    /// Lists the ids that the queue remembers to recognise duplicates, in no order.
     ///
     /// - Parameters:
     ///   - queue: A declared queue.
     ///   - after: `next` of the page before; `nil` for the first page.
-    ///   - limit: The largest number to return, 1 to 1000.
-    /// - Returns: A page.
+    ///   - limit: About how many to return, 1 to 1000.
+    /// - Returns: A page; it can be empty and still have a `next`, and an id can come twice.
     /// - Throws: `QueueError`: `notFound` for an unknown queue, `invalidArgument`, `unsupported`, `unavailable`.
     func rememberedIDs(of queue: String, after: String?, limit: Int) async throws(QueueError) -> Page<RememberedID>
 
