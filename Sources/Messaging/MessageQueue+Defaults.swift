@@ -3,6 +3,8 @@
 
 // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
 extension MessageQueue {
+    public var transfer: (any QueueTransfer)? { nil }
+
     public func deleteQueue(_ queue: String) async throws(QueueError) -> Bool { throw refusal(of: .deletion, queue) }
 
     public func deadLetters(

@@ -133,6 +133,9 @@ public protocol MessageQueue: Sendable {
     /// - Throws: `QueueError`: `notFound` for an unknown queue, `unsupported`, `unavailable`, `indeterminate`.
     func cancelScheduled(_ ids: [MessageID], of queue: String) async throws(QueueError) -> [MessageID]
 
+    /// What moving queues to and from this backend needs; `nil` when it has none of it.
+    var transfer: (any QueueTransfer)? { get }
+
     /// Closes connections and consumers. Later calls throw `closed`; closing twice is fine.
     func close() async
 }

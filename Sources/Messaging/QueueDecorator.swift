@@ -69,6 +69,8 @@ extension QueueDecorator {
         try await base.cancelScheduled(ids, of: queue)
     }
 
+    public var transfer: (any QueueTransfer)? { base.transfer }
+
     public func close() async { await base.close() }
 }
 

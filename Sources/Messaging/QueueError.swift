@@ -35,6 +35,8 @@ public struct QueueError: Error, Sendable, CustomStringConvertible {
         public static let tooLarge = Code("too-large")
         /// The queue has reached its bound.
         public static let queueFull = Code("queue-full")
+        /// The queue is closed for publications, because it moves elsewhere.
+        public static let queueClosed = Code("queue-closed")
         /// The id was published before with another body.
         public static let idConflict = Code("id-conflict")
         /// The request left, the answer never came: it may or may not have taken effect.

@@ -6,7 +6,8 @@ public enum Conformance {
     /// Every case.
     public static let all: [ConformanceCase] =
         fidelity + publishing + settlement + leases + retries + deadLetters + ordering + groups + lifecycle + figures
-        + positions + idling + twins + limits + abandoning + flows + draining + closing + deadLetterTraffic + honesty
+        + positions + transfers + idling + twins + limits + abandoning + flows + draining + closing + deadLetterTraffic
+        + honesty
         + faults
 
     /// The cases up to a tier.

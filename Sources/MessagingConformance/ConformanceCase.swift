@@ -27,6 +27,8 @@ public struct ConformanceCase: Sendable, CustomStringConvertible {
         case lifecycle
         /// Figures and settings tell the truth.
         case figures
+        /// Moving a queue elsewhere with all it holds.
+        case transfer
     }
 
     /// How much a case costs, and what it does to the broker.

@@ -5,6 +5,8 @@ struct BinaryHeap<Element: Comparable & Sendable>: Sendable {
     var count: Int { elements.count }
     var isEmpty: Bool { elements.isEmpty }
     var min: Element? { elements.first }
+    /// In no order.
+    var all: [Element] { elements }
 
     mutating func insert(_ element: Element) {
         elements.append(element)

@@ -10,7 +10,8 @@ struct DedupeWindow: Sendable {
     }
 
     private struct Mark: Sendable {
-        let digest: Int
+        /// `nil` when only the id is known.
+        let digest: Int?
         /// Tells a mark that was just set from one that was there.
         let number: UInt64
     }
@@ -31,7 +32,9 @@ struct DedupeWindow: Sendable {
         let fresh = Mark(digest: Self.digest(message.body), number: last)
         // Looks up and inserts in one go: hashing the id is most of what publishing costs.
         let mark = Self.value(&marks[message.id, default: fresh])
-        guard mark.number == fresh.number else { return mark.digest == fresh.digest ? .duplicate : .conflict }
+        guard mark.number == fresh.number else {
+            return mark.digest == nil || mark.digest == fresh.digest ? .duplicate : .conflict
+        }
         order.append((message.id, fresh.number, now + window))
         return .new
     }
@@ -41,6 +44,38 @@ struct DedupeWindow: Sendable {
         marks[id] = nil
         // Refused messages must not pile up here while the queue is full.
         if order.last?.id == id { order.removeLast() }
+    }
+
+    /// Remembers an id that was published elsewhere, unless it is known.
+    mutating func remember(_ id: MessageID, until: Duration) {
+        guard window > .zero, marks[id] == nil else { return }
+        last += 1
+        marks[id] = Mark(digest: nil, number: last)
+        // The order is that of time.
+        let index = order.firstIndex { $0.until > until } ?? order.endIndex
+        order.insert((id, last, until), at: index)
+    }
+
+    /// Returns the ids in the order in which they are forgotten, or `nil` when the cursor is not one of ours.
+    func page(after cursor: String?, limit: Int) -> (ids: [(id: MessageID, until: Duration)], next: String?)? {
+        var start: (Int64, Int64, UInt64)?
+        if let cursor {
+            let parts = cursor.split(separator: "-").compactMap { UInt64($0) }
+            guard parts.count == 3 else { return nil }
+            start = (Int64(clamping: parts[0]), Int64(clamping: parts[1]), parts[2])
+        }
+        func key(_ entry: (id: MessageID, number: UInt64, until: Duration)) -> (Int64, Int64, UInt64) {
+            (entry.until.components.seconds, entry.until.components.attoseconds, entry.number)
+        }
+        var found: [(id: MessageID, until: Duration)] = []
+        var lastKey: (Int64, Int64, UInt64)?
+        for entry in order where marks[entry.id]?.number == entry.number {
+            if let start, key(entry) <= start { continue }
+            guard found.count < limit else { return (found, lastKey.map { "\($0.0)-\($0.1)-\($0.2)" }) }
+            found.append((entry.id, entry.until))
+            lastKey = key(entry)
+        }
+        return (found, nil)
     }
 
     mutating func expire(now: Duration) {

@@ -57,6 +57,8 @@ struct GroupEngine: Sendable {
     private var expiries = BinaryHeap<Deadline>()
     private var delayed = BinaryHeap<Delayed>()
     private var delays: UInt64 = 0
+    /// Retries that are on their way elsewhere, by the numbers of their delays.
+    private var reserved: [UInt64: Delayed] = [:]
     private var dead = 0
     private var members: [UInt32: Member] = [:]
 
@@ -77,7 +79,7 @@ struct GroupEngine: Sendable {
             group: definition.name,
             ready: .exact(readyCount),
             inFlight: .exact(leases.count),
-            delayed: .exact(delayed.count + scheduled),
+            delayed: .exact(delayed.count + reserved.count + scheduled),
             dead: .exact(dead),
             consumers: .exact(members.count),
             oldestAge: oldest(log).map { now - $0 }
@@ -112,6 +114,74 @@ struct GroupEngine: Sendable {
         }
     }
 
+    // MARK: On their way elsewhere
+
+    /// Returns what is in a state, by position or by the number of its delay.
+    func all(_ state: StoredMessage.State, log: MessageLog) -> [(number: UInt64, pending: Pending, due: Duration?)] {
+        switch state {
+        case .ready:
+            var found = ready.map { $0 } + lanes.values.flatMap { $0 }
+            var position = cursor
+            var left = unread
+            while left > 0, let next = log.nextShared(from: position) {
+                found.append(Pending(position: next))
+                (position, left) = (next + 1, left - 1)
+            }
+            return found.map { ($0.position, $0, nil) }.sorted { $0.0 < $1.0 }
+        case .inFlight:
+            var found: [(UInt64, Pending, Duration?)] = []
+            var number = leases.next(from: 0)
+            while let held = number {
+                leases.read(held) { found.append(($0.pending.position, $0.pending, nil)) }
+                number = leases.next(from: held + 1)
+            }
+            return found.sorted { $0.0 < $1.0 }
+        case .waiting:
+            return delayed.all.map { ($0.due.number, $0.pending, $0.due.at) }.sorted { $0.0 < $1.0 }
+        case .reserved:
+            return reserved.values.map { ($0.due.number, $0.pending, $0.due.at) }.sorted { $0.0 < $1.0 }
+        case .scheduled, .dead: return []
+        }
+    }
+
+    /// Reserves a retry that waits; returns whether it is reserved now.
+    mutating func reserve(_ number: UInt64) -> Bool {
+        if reserved[number] != nil { return true }
+        guard let found = delayed.all.first(where: { $0.due.number == number }) else { return false }
+        delayed.keep { $0.due.number != number }
+        reserved[number] = found
+        return true
+    }
+
+    mutating func putBack(_ number: UInt64) -> Bool {
+        guard let found = reserved.removeValue(forKey: number) else { return false }
+        delayed.insert(found)
+        return true
+    }
+
+    mutating func removeReserved(_ number: UInt64, now: Duration, log: inout MessageLog) -> Bool {
+        guard let found = reserved.removeValue(forKey: number) else { return false }
+        finish(found.pending, now: now, log: &log)
+        return true
+    }
+
+    /// Takes in a message that came from elsewhere, for this group alone.
+    ///
+    /// - Returns: Whether it could be: a retry that waits cannot follow others of its key.
+    mutating func restored(_ pending: Pending, due: Duration?, log: MessageLog) -> Bool {
+        guard let due else {
+            enter(pending, log: log)
+            return true
+        }
+        if isKeyed, let key = log.key(at: pending.position) {
+            guard lanes[key] == nil else { return false }
+            lanes[key] = []
+        }
+        delays += 1
+        delayed.insert(Delayed(due: Deadline(at: due, number: delays), pending: pending))
+        return true
+    }
+
     // MARK: Time
 
     /// Notes that a message for every group was added to the log.
@@ -120,6 +190,10 @@ struct GroupEngine: Sendable {
     /// Takes in a message that is for this group alone.
     mutating func redriven(_ pending: Pending, log: MessageLog) {
         dead -= 1
+        enter(pending, log: log)
+    }
+
+    private mutating func enter(_ pending: Pending, log: MessageLog) {
         if isKeyed, let key = log.key(at: pending.position) {
             guard lanes[key] == nil else {
                 lanes[key]?.append(pending)
@@ -132,6 +206,7 @@ struct GroupEngine: Sendable {
     }
 
     mutating func noteDiscarded() { dead -= 1 }
+    mutating func noteDead() { dead += 1 }
 
     /// Returns when the next lease or delay ends.
     mutating func next() -> Duration? {

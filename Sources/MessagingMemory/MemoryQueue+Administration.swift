@@ -76,13 +76,13 @@ extension MemoryQueue {
         try runtime(queue).runLive { engine, _ in engine.cancelScheduled(ids) }
     }
 
-    private func check(_ limit: Int, queue: String) throws(QueueError) {
+    func check(_ limit: Int, queue: String) throws(QueueError) {
         guard (1...1000).contains(limit) else {
             throw QueueError(.invalidArgument, "the limit must be 1 to 1000, not \(limit)", queue: queue)
         }
     }
 
-    private func known<Element>(_ page: Page<Element>?, queue: String) throws(QueueError) -> Page<Element> {
+    func known<Element>(_ page: Page<Element>?, queue: String) throws(QueueError) -> Page<Element> {
         guard let page else { throw QueueError(.invalidArgument, "'after' is not from a page before", queue: queue) }
         return page
     }

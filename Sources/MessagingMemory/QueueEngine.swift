@@ -16,6 +16,9 @@ struct QueueEngine: Sendable {
     private var store: QueueStore
     private var dedupe: DedupeWindow
     private var schedule = Schedule()
+    private var isOpen = true
+    /// The ids of what was restored.
+    private var restored: Set<String> = []
 
     init(_ definition: QueueDefinition, maxBodyBytes: Int) {
         self.definition = definition
@@ -116,6 +119,11 @@ struct QueueEngine: Sendable {
                             queue: definition.name
                         )
                     )
+                )
+            case .new where !isOpen:
+                dedupe.forget(message.id)
+                outcomes.append(
+                    .refused(QueueError(.queueClosed, "the queue is closed for publications", queue: definition.name))
                 )
             case .new:
                 if let due = due(of: message, at: moment) {
@@ -283,4 +291,184 @@ struct QueueEngine: Sendable {
             return true
         }
     }
+
+    // MARK: Moving elsewhere
+
+    mutating func setIntake(isOpen: Bool) { self.isOpen = isOpen }
+
+    /// Returns everything in a state; `nil` without a group where one is needed.
+    func stored(_ state: StoredMessage.State, group: Int?, at moment: Moment) -> [StoredMessage]? {
+        switch state {
+        case .ready, .inFlight, .waiting: group.map { ofGroup($0, state, at: moment) }
+        case .scheduled: schedule.all(isReserved: false).map { stored($0) }
+        case .dead: letters(areReserved: false)
+        case .reserved:
+            groups.indices.flatMap { ofGroup($0, .reserved, at: moment) }
+                + schedule.all(isReserved: true).map { stored($0) } + letters(areReserved: true)
+        }
+    }
+
+    private func ofGroup(_ group: Int, _ state: StoredMessage.State, at moment: Moment) -> [StoredMessage] {
+        groups[group].all(state, log: store.log).compactMap { number, pending, due in
+            guard let entry = store.log[pending.position] else { return nil }
+            let isWaiting = state == .waiting || state == .reserved
+            return StoredMessage(
+                id: StoredPlace(kind: isWaiting ? .waiting : .held, group: group, number: number).text,
+                state: isWaiting ? .waiting : state,
+                group: groups[group].definition.name,
+                message: entry.message,
+                due: due.map { moment.date.addingTimeInterval(($0 - moment.now).inSeconds) },
+                attempts: pending.attempt,
+                redrives: pending.redrives,
+                history: pending.history,
+                publishedAt: entry.published
+            )
+        }
+    }
+
+    private func stored(_ item: Schedule.Item) -> StoredMessage {
+        StoredMessage(
+            id: StoredPlace(kind: .scheduled, group: 0, number: item.number).text,
+            state: .scheduled,
+            group: nil,
+            message: item.message,
+            due: item.due,
+            publishedAt: item.published
+        )
+    }
+
+    private func letters(areReserved: Bool) -> [StoredMessage] {
+        store.dead.all.filter { $0.isReserved == areReserved }.compactMap { record in
+            guard let number = UInt64(record.letter.id) else { return nil }
+            return StoredMessage(
+                id: StoredPlace(kind: .dead, group: record.group, number: number).text,
+                state: .dead,
+                group: record.letter.group,
+                message: record.letter.message,
+                attempts: record.letter.attempts,
+                redrives: record.redrives,
+                history: record.letter.history,
+                publishedAt: record.letter.publishedAt,
+                death: StoredMessage.Death(
+                    reason: record.letter.reason,
+                    error: record.letter.error,
+                    failedAt: record.letter.failedAt
+                )
+            )
+        }
+    }
+
+    /// Does something with what is reserved or to be reserved, and returns the ids of what it was done with.
+    mutating func transfer(_ step: TransferStep, _ ids: [String], at moment: Moment) -> [String] {
+        ids.filter { id in
+            guard let place = StoredPlace(id), groups.indices.contains(place.group) else { return false }
+            switch (place.kind, step) {
+            case (.held, _): return false
+            case (.waiting, .reserve): return groups[place.group].reserve(place.number)
+            case (.waiting, .putBack): return groups[place.group].putBack(place.number)
+            case (.waiting, .remove):
+                return groups[place.group].removeReserved(place.number, now: moment.now, log: &store.log)
+            case (.scheduled, .reserve): return schedule.reserve(place.number)
+            case (.scheduled, .putBack): return schedule.putBack(place.number)
+            case (.scheduled, .remove): return schedule.removeReserved(place.number)
+            case (.dead, .reserve): return store.dead.reserve(place.number)
+            case (.dead, .putBack): return store.dead.putBack(place.number)
+            case (.dead, .remove):
+                guard store.dead.remove("\(place.number)", isReserved: true) != nil else { return false }
+                groups[place.group].noteDiscarded()
+                return true
+            }
+        }
+    }
+
+    mutating func restore(_ messages: [StoredMessage], at moment: Moment) -> [PublishOutcome] {
+        messages.map { stored in
+            if restored.contains(stored.id) { return .duplicate }
+            if let error = refusal(of: stored.message) ?? write(stored, at: moment) { return .refused(error) }
+            restored.insert(stored.id)
+            return .accepted
+        }
+    }
+
+    private mutating func write(_ stored: StoredMessage, at moment: Moment) -> QueueError? {
+        var message = stored.message
+        message.due = stored.due.map { .at($0) } ?? message.due
+        let published = stored.publishedAt ?? moment.date
+        let later = stored.due.flatMap { $0 > moment.date ? $0 : nil }
+        guard let name = stored.group else {
+            if stored.state == .dead {
+                return QueueError(.invalidArgument, "a dead letter must name its group", queue: definition.name)
+            }
+            if let later {
+                schedule.add(message, due: later, deadline: nil, published: published)
+            } else {
+                append(message, published: published, now: moment.now)
+            }
+            return nil
+        }
+        guard let group = group(name) else {
+            return QueueError(.notFound, "there is no group '\(name)'; declare it first", queue: definition.name)
+        }
+        if let death = stored.death {
+            store.dead.append { id in
+                let letter = DeadLetter(
+                    id: id,
+                    message: message,
+                    queue: definition.name,
+                    group: name,
+                    reason: death.reason,
+                    error: death.error,
+                    attempts: stored.attempts,
+                    failedAt: death.failedAt,
+                    publishedAt: stored.publishedAt,
+                    history: stored.history
+                )
+                return DeadLetterStore.Record(letter: letter, group: group, redrives: stored.redrives)
+            }
+            groups[group].noteDead()
+            return nil
+        }
+        let position = store.log.append(message, published: published, now: moment.now, readers: 1, owner: group)
+        let pending = GroupEngine.Pending(
+            position: position,
+            attempt: stored.attempts,
+            redrives: stored.redrives,
+            history: stored.history
+        )
+        let due = later.map { moment.now + .seconds($0.timeIntervalSince(moment.date)).bounded }
+        guard groups[group].restored(pending, due: due, log: store.log) else {
+            store.log.finish(position, now: moment.now)
+            return QueueError(
+                .queueFull,
+                "a retry that waits cannot follow others of its key; try again when they are done",
+                queue: definition.name
+            )
+        }
+        return nil
+    }
+
+    mutating func forgetRestored() { restored = [] }
+
+    func rememberedIDs(after: String?, limit: Int, at moment: Moment) -> Page<RememberedID>? {
+        dedupe.page(after: after, limit: limit).map { page in
+            Page(
+                page.ids.map { id, until in
+                    RememberedID(id: id, until: moment.date.addingTimeInterval((until - moment.now).inSeconds))
+                },
+                next: page.next
+            )
+        }
+    }
+
+    mutating func remember(_ ids: [RememberedID], at moment: Moment) {
+        for remembered in ids {
+            let left = Duration.seconds(remembered.until.timeIntervalSince(moment.date))
+            if left > .zero { dedupe.remember(remembered.id, until: moment.now + left.bounded) }
+        }
+    }
+}
+
+/// What can be done with messages that are, or are to be, on their way elsewhere.
+enum TransferStep: Sendable {
+    case reserve, putBack, remove
 }

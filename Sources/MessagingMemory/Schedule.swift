@@ -25,12 +25,15 @@ struct Schedule: Sendable {
     }
 
     private var items: [UInt64: Item] = [:]
+    /// What is on its way elsewhere.
+    private var reserved: [UInt64: Item] = [:]
     private var numbers: [MessageID: [UInt64]] = [:]
     private var delays = BinaryHeap<Deadline>()
     private var dates = BinaryHeap<Calendar>()
     private var last: UInt64 = 0
 
-    var count: Int { items.count }
+    /// The reserved ones included.
+    var count: Int { items.count + reserved.count }
     var isEmpty: Bool { items.isEmpty }
 
     /// Adds a message that waits for the clock, or for the calendar when there is no deadline.
@@ -82,6 +85,32 @@ struct Schedule: Sendable {
         }
         return [delays.min?.at, calendar].compactMap { $0 }.min()
     }
+
+    // MARK: On their way elsewhere
+
+    /// Reserves a message; returns whether it is reserved now.
+    mutating func reserve(_ number: UInt64) -> Bool {
+        if reserved[number] != nil { return true }
+        guard let item = remove(number) else { return false }
+        reserved[number] = item
+        return true
+    }
+
+    mutating func putBack(_ number: UInt64) -> Bool {
+        guard let item = reserved.removeValue(forKey: number) else { return false }
+        items[number] = item
+        numbers[item.message.id, default: []].append(number)
+        dates.insert(Calendar(due: item.due, number: number))
+        return true
+    }
+
+    mutating func removeReserved(_ number: UInt64) -> Bool { reserved.removeValue(forKey: number) != nil }
+
+    func all(isReserved: Bool) -> [Item] {
+        (isReserved ? reserved : items).values.sorted { $0.number < $1.number }
+    }
+
+    // MARK: Looking
 
     func page(after cursor: String?, limit: Int) -> Page<ScheduledMessage>? {
         var start: (UInt64, UInt64)?

@@ -13,6 +13,10 @@ struct RedisKeys: Sendable, Hashable {
     /// Scheduled messages: a sorted set by due time, and their fields.
     var due: String { "{\(queue)}:due" }
     var held: String { "{\(queue)}:held" }
+    /// Dead letters that are on their way elsewhere.
+    var reserved: String { "{\(queue)}:reserved" }
+    /// The ids of what was restored.
+    var restored: String { "{\(queue)}:restored" }
     /// Where the due time of a new earliest message is announced.
     var wake: String { "{\(queue)}:wake" }
     var dedupePrefix: String { "{\(queue)}:dd:" }

@@ -124,6 +124,7 @@ enum RedisProbe {
         .replay: .native,
         .boundedQueue: .emulated("the publish script counts"),
         .atMostOnce: .emulated("acknowledged before the hand-over"),
+        .transfer: .emulated("scripts; what is ready is taken out by consuming it"),
         .deletion: .emulated("a script; what is left for a day keeps clients from making it again"),
     ]
 }

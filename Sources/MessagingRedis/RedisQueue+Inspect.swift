@@ -9,7 +9,11 @@ extension RedisQueue {
         try NameRules.validate(queue: queue)
         let keys = RedisKeys(queue: queue)
         let reply = try await link.run(
-            ScriptCall(.statistics, keys: [keys.log, keys.meta, keys.deadLetters, keys.due], [keys.groupPrefix]),
+            ScriptCall(
+                .statistics,
+                keys: [keys.log, keys.meta, keys.deadLetters, keys.due, keys.reserved],
+                [keys.groupPrefix]
+            ),
             queue: queue
         )
         return try reply.read(queue) { (cursor) throws(RedisReplyCursor.Unexpected) in
@@ -172,7 +176,7 @@ extension RedisQueue {
     /// An id of another form can be no dead letter's, and Redis would refuse it.
     private static func isEntryID(_ id: String) -> Bool { EntryID(id.utf8) != nil }
 
-    private func checkedLimit(_ limit: Int, _ queue: String) async throws(QueueError) -> Int {
+    func checkedLimit(_ limit: Int, _ queue: String) async throws(QueueError) -> Int {
         guard 1...1000 ~= limit else {
             throw QueueError(.invalidArgument, "a page has 1 to 1000 elements, not \(limit)", queue: queue)
         }
@@ -180,7 +184,7 @@ extension RedisQueue {
         return limit
     }
 
-    private func requireQueue(_ queue: String) async throws(QueueError) {
+    func requireQueue(_ queue: String) async throws(QueueError) {
         try NameRules.validate(queue: queue)
         try checkOpen()
         let exists = try await link.command(["EXISTS", RedisKeys(queue: queue).meta], queue: queue)
@@ -190,7 +194,7 @@ extension RedisQueue {
     }
 
     /// Runs a script over ids in pages, and returns those it answered 1 for.
-    private func forEach(
+    func forEach(
         _ ids: [String],
         of queue: String,
         _ call: ([String]) -> ScriptCall

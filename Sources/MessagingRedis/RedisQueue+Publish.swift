@@ -155,7 +155,7 @@ extension RedisQueue {
                 )
             )
         case "X":
-            .refused(QueueError(.unavailable, "the queue is closed for new messages", queue: queue))
+            .refused(QueueError(.queueClosed, "the queue is closed for publications", queue: queue))
         default: .refused(RedisErrors.error(code, queue: queue))
         }
     }

@@ -87,7 +87,10 @@ public final class RedisQueue: MessageQueue {
         state.withLockedValue { $0.definitions[queue] = nil }
         let call = ScriptCall(
             .remove,
-            keys: [keys.log, keys.meta, keys.deadLetters, keys.due, keys.held, RedisKeys.registry],
+            keys: [
+                keys.log, keys.meta, keys.deadLetters, keys.due, keys.held, RedisKeys.registry, keys.reserved,
+                keys.restored,
+            ],
             [String(Self.tombstone.milliseconds)]
         )
         return try await link.run(call, queue: queue).integers == [1]

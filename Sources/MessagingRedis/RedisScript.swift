@@ -5,6 +5,7 @@
 enum RedisScript: Int, CaseIterable, Sendable {
     case declare, publish, acknowledge, renew, retry, reject, release, tick, trim, leave, redrive, discard
     case statistics, scheduled, cancel, remove
+    case stored, transfer, restore, intake, remembered, remember
 
     /// The whole text: the shared functions, then the script's own lines.
     var source: [UInt8] { PackageResources.prelude_lua + body }
@@ -37,6 +38,12 @@ enum RedisScript: Int, CaseIterable, Sendable {
         case .scheduled: PackageResources.scheduled_lua
         case .cancel: PackageResources.cancel_lua
         case .remove: PackageResources.remove_lua
+        case .stored: PackageResources.stored_lua
+        case .transfer: PackageResources.transfer_lua
+        case .restore: PackageResources.restore_lua
+        case .intake: PackageResources.intake_lua
+        case .remembered: PackageResources.remembered_lua
+        case .remember: PackageResources.remember_lua
         }
     }
 }

@@ -75,7 +75,7 @@ extension SQLiteQueue {
         try await file().commits.perform { transaction in try transaction.cancelScheduled(ids, of: queue) }
     }
 
-    private func check(_ limit: Int, _ queue: String) throws(QueueError) {
+    func check(_ limit: Int, _ queue: String) throws(QueueError) {
         guard (1...1000).contains(limit) else {
             throw QueueError(.invalidArgument, "the limit must be 1 to 1000, not \(limit)", queue: queue)
         }

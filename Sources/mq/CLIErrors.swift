@@ -80,6 +80,7 @@ enum CLIErrors {
         case .positionTrimmed: "begin later, or at the earliest message that is left"
         case .leaseLost: "the message is delivered again"
         case .tooLarge: "store the body elsewhere and publish its address"
+        case .queueClosed: "it moves elsewhere: 'mq migrate status' says where"
         case .queueFull: "try again when consumers have caught up"
         case .idConflict: "use another --id"
         case .indeterminate: "publish it again with the same --id"

@@ -33,6 +33,8 @@ public struct Capabilities: Sendable {
         public static let boundedQueue = Feature("bounded-queue")
         /// Queues can be deleted.
         public static let deletion = Feature("deletion")
+        /// Queues can move to and from other backends with everything they hold.
+        public static let transfer = Feature("transfer")
         /// Deliveries that are settled when they are handed over.
         public static let atMostOnce = Feature("at-most-once")
         /// Queues that survive the end of this process.
@@ -42,6 +44,7 @@ public struct Capabilities: Sendable {
         public static let allCases: [Feature] = [
             .persistence, .delay, .scheduleList, .deduplication, .idConflict, .fanOut, .renewal, .fencedSettle,
             .confirmedSettle, .keyedOrder, .deadLetters, .atomicMove, .replay, .boundedQueue, .atMostOnce, .deletion,
+            .transfer,
         ]
 
         /// The feature's name, in lower case with hyphens.

@@ -35,6 +35,11 @@ package final class RecordingQueue: QueueDecorator {
         return try await base.deleteQueue(queue)
     }
 
+    // What is taken out and written in by it has a history elsewhere.
+    package var transfer: (any QueueTransfer)? {
+        base.transfer.map { RecordingTransfer(base: $0, history: history) }
+    }
+
     package func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
         let published = messages.enumerated().map { index, message in
             HistoryEvent.Published(

@@ -22,6 +22,7 @@ struct MutantQueue: QueueDecorator {
     var onSettle: (@Sendable (MutantConsumer, [SettleRequest]) async throws(QueueError) -> [SettleOutcome])?
     var onRenew: (@Sendable (MutantConsumer, [Receipt]) async throws(QueueError) -> [Bool])?
     var onLeave: (@Sendable (MutantConsumer) async -> Void)?
+    var onTransfer: @Sendable (any QueueTransfer) -> any QueueTransfer = { $0 }
 
     /// What a consumer is opened with.
     struct Opening: Sendable {
@@ -40,6 +41,8 @@ struct MutantQueue: QueueDecorator {
     }
 
     init(base: any MessageQueue) { self.base = base }
+
+    var transfer: (any QueueTransfer)? { base.transfer.map(onTransfer) }
 
     func capabilities() async throws(QueueError) -> Capabilities { onCapabilities(try await base.capabilities()) }
 

@@ -29,6 +29,7 @@ struct FeatureProbe {
         case .atMostOnce: try await forgets()
         case .persistence: try await outlivesItsClient()
         case .deletion: try await deletes()
+        case .transfer: try await transfers()
         default: throw ConformanceFailure("this suite does not know the feature; update it")
         }
     }
@@ -42,6 +43,18 @@ struct FeatureProbe {
         try await stage.settle(try await stage.take(10, from: consumer), by: consumer)
         await other.close()
         try await stage.expectNothing(try await stage.consumer())
+    }
+
+    private func transfers() async throws {
+        let stage = try await Stage(harness)
+        let transfer = try stage.transfer()
+        let message = Message(text: "later", due: .after(stage.unit * 1000))
+        try await stage.publish([message])
+        let page = try await transfer.stored(in: stage.name, state: .scheduled, group: nil, after: nil, limit: 10)
+        let ids = page.elements.map(\.id)
+        try expectEqual(page.elements.map(\.message.id), [message.id], "what is scheduled")
+        try expectEqual(try await transfer.reserve(ids, of: stage.name), ids, "what was reserved")
+        try expectEqual(try await transfer.removeReserved(ids, of: stage.name), ids, "what was removed")
     }
 
     private func delays() async throws {
@@ -217,6 +230,11 @@ struct FeatureProbe {
             try await refuses { try await $0.queue.discardDeadLetters(["x"], of: $0.name) }
         case .atMostOnce: try await refuses { try await $0.consumer(mode: .atMostOnce) }
         case .deletion: try await refuses { try await $0.queue.deleteQueue($0.name) }
+        case .transfer:
+            try expect(
+                try await harness.makeQueue().transfer == nil,
+                "there is a transfer although it is not available"
+            )
         case .renewal:
             let stage = try await Stage(harness)
             let consumer = try await stage.consumer()

@@ -35,6 +35,12 @@ struct Stage: Sendable {
         try await queue.consume(name, group: group, consumer: consumer, options: ConsumerOptions(mode: mode))
     }
 
+    /// What moves the queue elsewhere.
+    func transfer() throws -> any QueueTransfer {
+        guard let transfer = queue.transfer else { throw ConformanceFailure("the backend has no transfer") }
+        return transfer
+    }
+
     /// Adds a group where the backend has more than one.
     ///
     /// - Returns: A consumer of it; `nil` when a queue has one group only.

@@ -134,8 +134,12 @@ local function bury(dlq, meta, group, fields, attempt, reason, err, at)
   redis.call('HINCRBY', meta, 'group:' .. group .. ':dead', 1)
 end
 
+-- What is on its way elsewhere is due so much later than it was: never. Times that are really meant lie before.
+local reserved_from = 4000000000000000
+
 -- Puts something aside until it is due, and tells every process when it has become the next one.
 local function hold(due, held, wake, member, at, fields)
+  at = math.min(at, reserved_from - 1)
   local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
   redis.call('HSET', held, member, cmsgpack.pack(fields))
   redis.call('ZADD', due, string.format('%d', at), member)

@@ -31,7 +31,9 @@ while i <= #ARGV do
     local seen = redis.pcall('GET', KEYS[k])
     if type(seen) == 'table' then code = seen.err
     elseif seen and (string.match(seen, '@%d+$') or '') == generation then
-      code = string.match(seen, ':(.*)$') == digest .. generation and 'D' or 'C'
+      -- Of an id that was published elsewhere no digest is known.
+      local mark = string.match(seen, ':(.*)$')
+      code = (mark == digest .. generation or mark == '*' .. generation) and 'D' or 'C'
     end
   end
   if not code then

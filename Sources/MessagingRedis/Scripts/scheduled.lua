@@ -3,7 +3,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return redis.error_reply('NOTFOUND th
 local result = {}
 local page = redis.call('ZRANGE', KEYS[2], ARGV[1], ARGV[1] + ARGV[2] - 1, 'WITHSCORES')
 for i = 1, #page, 2 do
-  local packed = redis.call('HGET', KEYS[3], page[i])
+  local packed = tonumber(page[i + 1]) < reserved_from and redis.call('HGET', KEYS[3], page[i])
   if packed then
     local row = cmsgpack.unpack(packed)
     table.insert(row, 1, page[i + 1])

@@ -20,7 +20,7 @@ local function promote(due, held, target)
   end
   if #members == limit then more = 1 end
   local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
-  return #head > 0 and tonumber(head[2]) or nil
+  return #head > 0 and tonumber(head[2]) < reserved_from and tonumber(head[2]) or nil
 end
 local next_due = promote(KEYS[7], KEYS[8], log)
 local group_due = promote(KEYS[5], KEYS[6], retry)

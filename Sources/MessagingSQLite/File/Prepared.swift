@@ -37,7 +37,13 @@ struct Prepared {
     ///
     /// - Returns: How many rows it changed.
     @discardableResult
-    func run(_ values: SQLValue...) throws -> Int {
+    func run(_ values: SQLValue...) throws -> Int { try run(values) }
+
+    /// Runs a statement that returns no rows.
+    ///
+    /// - Returns: How many rows it changed.
+    @discardableResult
+    func run(_ values: [SQLValue]) throws -> Int {
         defer { sqlite3_reset(pointer) }
         try bind(values)
         while try step() {}

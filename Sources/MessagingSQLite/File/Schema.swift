@@ -9,7 +9,7 @@ import Messaging
 /// keeps the cost of a message the same however many queues and messages there are.
 enum Schema {
     /// The version that this library reads and writes.
-    static let version: Int64 = 1
+    static let version: Int64 = 2
 
     /// What brings a file from one version to the next; the first one begins with an empty file.
     private static let steps: [[String]] = [
@@ -88,7 +88,13 @@ enum Schema {
             WHEN NOT EXISTS (SELECT 1 FROM mq_queue WHERE name = new.queue)
             BEGIN SELECT RAISE(ABORT, 'there is no such queue; declare it first'); END
             """,
-        ]
+        ],
+        [
+            // Closed for publications.
+            "ALTER TABLE mq_queue ADD COLUMN closed INTEGER NOT NULL DEFAULT 0",
+            // What came from elsewhere, so that it comes once.
+            "CREATE TABLE mq_restored (queue_id INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY (queue_id, id)) WITHOUT ROWID",
+        ],
     ]
 
     /// The columns of a message, wherever it is.
@@ -123,12 +129,23 @@ enum Schema {
         return try Int64.fetchOne(database, sql: "SELECT value FROM mq_meta WHERE name = 'version'") ?? 0
     }
 
+    /// What keeps other programs from publishing to a queue that is closed.
+    static func closing(_ queue: Int64, named name: String) -> String {
+        """
+        CREATE TRIGGER IF NOT EXISTS mq_closed_\(queue) INSTEAD OF INSERT ON mq_publish WHEN new.queue = '\(quoted(name))'
+        BEGIN SELECT RAISE(ABORT, 'the queue is closed for publications'); END
+        """
+    }
+
+    // NameRules lets no quote through; doubling them keeps this true on its own.
+    private static func quoted(_ name: String) -> String {
+        name.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
+    }
+
     /// What a new queue needs beside its row in `mq_queue`.
     static func tables(of queue: Int64, named name: String) -> [String] {
         // Rounded: a day as a binary fraction is up to 0.04 ms beside the millisecond that is meant.
         let now = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
-        // NameRules lets no quote through; doubling them keeps this true on its own.
-        let quoted = name.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
         return [
             "CREATE TABLE mq_message_\(queue) (seq INTEGER PRIMARY KEY, due INTEGER, \(columns))",
             """
@@ -136,7 +153,7 @@ enum Schema {
                 id TEXT PRIMARY KEY, digest INTEGER, published_at INTEGER NOT NULL) WITHOUT ROWID
             """,
             """
-            CREATE TRIGGER mq_publish_\(queue) INSTEAD OF INSERT ON mq_publish WHEN new.queue = '\(quoted)'
+            CREATE TRIGGER mq_publish_\(queue) INSTEAD OF INSERT ON mq_publish WHEN new.queue = '\(quoted(name))'
             BEGIN
                 SELECT RAISE(IGNORE) FROM mq_seen_\(queue) s JOIN mq_queue q ON q.id = \(queue)
                     WHERE s.id = new.id AND s.published_at + q.dedupe_window > \(now);

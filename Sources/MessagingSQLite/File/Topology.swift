@@ -10,6 +10,8 @@ struct QueueInfo: Sendable {
     let retention: Int64
     let maxReady: Int?
     let isKeyed: Bool
+    /// No publications are taken.
+    let isClosed: Bool
     let groups: [GroupInfo]
     let sql: QueueSQL
 
@@ -68,9 +70,9 @@ struct QueueSQL: Sendable {
         replaceSeen = "UPDATE \(seen) SET digest = ?2, published_at = ?3 WHERE id = ?1"
         forget = "DELETE FROM \(seen) WHERE id = ?"
         read = """
-            SELECT \(StoredMessage.columns), seq FROM \(message) WHERE seq > ? ORDER BY seq LIMIT ?
+            SELECT \(MessageRow.columns), seq FROM \(message) WHERE seq > ? ORDER BY seq LIMIT ?
             """
-        readOne = "SELECT \(StoredMessage.columns) FROM \(message) WHERE seq = ?"
+        readOne = "SELECT \(MessageRow.columns) FROM \(message) WHERE seq = ?"
         readKey = "SELECT key FROM \(message) WHERE seq = ?"
         delete = "DELETE FROM \(message) WHERE seq = ?"
         deleteRun = "DELETE FROM \(message) WHERE seq BETWEEN ? AND ?"
@@ -142,13 +144,15 @@ extension Transaction {
 /// Reads queues and groups.
 enum Topology {
     static func read(_ name: String, _ prepared: (String) throws -> Prepared) throws -> QueueInfo? {
-        let row = try prepared("SELECT id, dedupe_window, retention, max_ready, keyed FROM mq_queue WHERE name = ?")
-            .first(.text(name)) { row in
-                (
-                    id: row.integer(0), window: row.integer(1), retention: row.integer(2),
-                    maxReady: row.optionalInteger(3), isKeyed: row.integer(4) != 0
-                )
-            }
+        let row = try prepared(
+            "SELECT id, dedupe_window, retention, max_ready, keyed, closed FROM mq_queue WHERE name = ?"
+        )
+        .first(.text(name)) { row in
+            (
+                id: row.integer(0), window: row.integer(1), retention: row.integer(2),
+                maxReady: row.optionalInteger(3), isKeyed: row.integer(4) != 0, isClosed: row.integer(5) != 0
+            )
+        }
         guard let row else { return nil }
         var groups: [GroupInfo] = []
         try prepared("SELECT id, name, lease, max_attempts, start FROM mq_group WHERE queue_id = ? ORDER BY id")
@@ -173,6 +177,7 @@ enum Topology {
             retention: row.retention,
             maxReady: row.maxReady.map { Int(clamping: $0) },
             isKeyed: row.isKeyed,
+            isClosed: row.isClosed,
             groups: groups,
             sql: QueueSQL(row.id)
         )

@@ -57,6 +57,11 @@ final class WriterMemory: @unchecked Sendable {
 /// Dates as the file keeps them, in whole milliseconds since 1970, such that nothing is ever early: the present is
 /// rounded down, and what is yet to come is rounded up.
 enum FileTime {
+    /// The latest time that anything is due; what is later is reserved.
+    static let latest: Int64 = 9_000_000_000_000_000
+    /// What is added to the time of a message that is on its way elsewhere: it never comes, and counts as before.
+    static let reserved: Int64 = 1 << 60
+
     /// A microsecond, in milliseconds: dates are binary fractions, and whole milliseconds are not always met.
     private static let tolerance = 0.001
 
@@ -103,7 +108,7 @@ final class Transaction {
     }
 
     /// When a time has passed that begins now.
-    func after(_ delay: Int64) -> Int64 { Saturating.sum(start, delay) }
+    func after(_ delay: Int64) -> Int64 { min(Saturating.sum(start, delay), FileTime.latest) }
 
     func prepared(_ sql: String) throws -> Prepared {
         try Prepared(database, writer.changes.isEmpty ? sql : SQLStatementChange.apply(writer.changes, to: sql))

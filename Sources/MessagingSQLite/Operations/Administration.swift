@@ -93,7 +93,8 @@ extension Transaction {
         // What is due is available, whether somebody has looked or not.
         let delete = try prepared(
             // Left to itself SQLite goes through all that is scheduled.
-            "DELETE FROM mq_scheduled INDEXED BY mq_scheduled_id WHERE queue_id = ? AND id = ? AND due > ?"
+            "DELETE FROM mq_scheduled INDEXED BY mq_scheduled_id WHERE queue_id = ? AND id = ? "
+                + "AND due > ? AND due < \(FileTime.reserved)"
         )
         let forget = try prepared(queue.sql.forget)
         return try ids.filter { id in

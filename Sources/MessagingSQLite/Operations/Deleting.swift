@@ -26,7 +26,11 @@ extension Transaction {
         for table in ["mq_group", "mq_scheduled", "mq_dead"] {
             try prepared("DELETE FROM \(table) WHERE queue_id = ?").run(.integer(queue.id))
         }
+        // The reserved ones as well.
+        try prepared("DELETE FROM mq_dead WHERE queue_id = ?").run(.integer(-queue.id))
+        try prepared("DELETE FROM mq_restored WHERE queue_id = ?").run(.integer(queue.id))
         try database.execute(sql: "DROP TRIGGER IF EXISTS mq_publish_\(queue.id)")
+        try database.execute(sql: "DROP TRIGGER IF EXISTS mq_closed_\(queue.id)")
         try database.execute(sql: "DROP TABLE mq_message_\(queue.id)")
         try database.execute(sql: "DROP TABLE mq_seen_\(queue.id)")
         try prepared("DELETE FROM mq_queue WHERE id = ?").run(.integer(queue.id))

@@ -34,12 +34,16 @@ enum History {
         return entries.map { Failure(attempt: $0.attempt, at: $0.at, consumer: $0.consumer, error: $0.error) }
     }
 
-    /// Adds a failure, and drops the oldest beyond the number that a message carries.
-    static func adding(_ failure: Failure, to text: String?) -> String? {
-        let failures = (decode(text) + [failure]).suffix(Failure.maxHistory)
+    static func encode(_ failures: [Failure]) -> String? {
+        if failures.isEmpty { return nil }
         return JSONText.encode(
             failures.map { Entry(attempt: $0.attempt, at: $0.at, consumer: $0.consumer, error: $0.error) }
         )
+    }
+
+    /// Adds a failure, and drops the oldest beyond the number that a message carries.
+    static func adding(_ failure: Failure, to text: String?) -> String? {
+        encode((decode(text) + [failure]).suffix(Failure.maxHistory))
     }
 }
 #endif

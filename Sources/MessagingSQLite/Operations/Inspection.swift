@@ -11,11 +11,11 @@ struct Inspection {
     /// How many dead letters one call looks at, so that a filter that matches nothing ends in time.
     private static let scanned = 10_000
 
-    private func prepared(_ sql: String) throws -> Prepared { try Prepared(database, sql) }
+    func prepared(_ sql: String) throws -> Prepared { try Prepared(database, sql) }
 
     func existing(_ name: String) throws -> QueueInfo? { try Topology.read(name, prepared) }
 
-    private func queue(_ name: String) throws -> QueueInfo {
+    func queue(_ name: String) throws -> QueueInfo {
         guard let queue = try existing(name) else {
             throw QueueError(.notFound, "there is no such queue; declare it first", queue: name)
         }
@@ -157,7 +157,7 @@ struct Inspection {
         if filter.group != nil, group == nil { return Page([], next: nil) }
         try prepared(
             """
-            SELECT \(StoredMessage.columns), number, group_id, reason, error, attempts, failed_at, history FROM mq_dead
+            SELECT \(MessageRow.columns), number, group_id, reason, error, attempts, failed_at, history FROM mq_dead
             WHERE queue_id = ?1 AND number > ?2 AND (?3 IS NULL OR group_id = ?3) ORDER BY number LIMIT ?4
             """
         ).each(
@@ -171,9 +171,9 @@ struct Inspection {
                 return
             }
             seen += 1
-            let width = StoredMessage.width
+            let width = MessageRow.width
             last = row.integer(width)
-            let stored = StoredMessage(row)
+            let stored = MessageRow(row)
             let letter = DeadLetter(
                 id: String(last),
                 message: stored.message,
@@ -206,8 +206,9 @@ struct Inspection {
         var last = ""
         try prepared(
             """
-            SELECT \(StoredMessage.columns), number FROM mq_scheduled
-            WHERE queue_id = ?1 AND (due, number) > (?2, ?3) ORDER BY due, number LIMIT ?4
+            SELECT \(MessageRow.columns), number FROM mq_scheduled
+            WHERE queue_id = ?1 AND (due, number) > (?2, ?3) AND due < \(FileTime.reserved)
+            ORDER BY due, number LIMIT ?4
             """
         ).each(
             .integer(queue.id),
@@ -220,18 +221,18 @@ struct Inspection {
                 return
             }
             let due = row.integer(0)
-            last = "\(due):\(row.integer(StoredMessage.width))"
-            found.append(ScheduledMessage(message: StoredMessage(row).message, due: UnixTime.date(due)))
+            last = "\(due):\(row.integer(MessageRow.width))"
+            found.append(ScheduledMessage(message: MessageRow(row).message, due: UnixTime.date(due)))
         }
         return Page(found, next: next)
     }
 
-    private static func number(_ text: String, _ queue: String) throws -> Int64 {
+    static func number(_ text: String, _ queue: String) throws -> Int64 {
         guard let number = Int64(text), number >= 0 else { throw unknownPage(queue) }
         return number
     }
 
-    private static func unknownPage(_ queue: String) -> QueueError {
+    static func unknownPage(_ queue: String) -> QueueError {
         QueueError(.invalidArgument, "'after' is not from a page before", queue: queue)
     }
 }

@@ -85,6 +85,10 @@ private struct PublishBatch {
                 )
             )
         }
+        if queue.isClosed {
+            if let known = try known(publication) { return known }
+            return .refused(QueueError(.queueClosed, "the queue is closed for publications", queue: queue.name))
+        }
         if queue.dedupeWindow > 0 {
             let isNew = try insertSeen.run(
                 .text(message.id.rawValue),

@@ -249,12 +249,12 @@ extension Transaction {
         ).first(.integer(queue.id), .integer(group.id), .integer(position)) { $0.integer(0) != 0 } ?? true
     }
 
-    func message(at position: Int64, of queue: QueueInfo) throws -> StoredMessage? {
+    func message(at position: Int64, of queue: QueueInfo) throws -> MessageRow? {
         if position < 0 {
-            return try prepared("SELECT \(StoredMessage.columns) FROM mq_redriven WHERE number = ?")
-                .first(.integer(-position)) { StoredMessage($0) }
+            return try prepared("SELECT \(MessageRow.columns) FROM mq_redriven WHERE number = ?")
+                .first(.integer(-position)) { MessageRow($0) }
         }
-        return try prepared(queue.sql.readOne).first(.integer(position)) { StoredMessage($0) }
+        return try prepared(queue.sql.readOne).first(.integer(position)) { MessageRow($0) }
     }
 }
 

@@ -52,7 +52,7 @@ extension Transaction {
     func promote(_ queue: QueueInfo) throws -> Int64? {
         let first = try prepared("SELECT min(due) FROM mq_scheduled WHERE queue_id = ?")
             .first(.integer(queue.id)) { $0.optionalInteger(0) }
-        guard let due = first ?? nil else { return nil }
+        guard let due = first ?? nil, due < FileTime.reserved else { return nil }
         guard due <= now else { return due }
         var numbers: [Int64] = []
         try prepared(
@@ -70,8 +70,10 @@ extension Transaction {
         try setNextPosition(next, of: queue)
         noteStored(Int(next - start), queue)
         wake(queue)
-        return try prepared("SELECT min(due) FROM mq_scheduled WHERE queue_id = ?")
+        let later =
+            try prepared("SELECT min(due) FROM mq_scheduled WHERE queue_id = ?")
             .first(.integer(queue.id)) { $0.optionalInteger(0) } ?? nil
+        return later.flatMap { $0 < FileTime.reserved ? $0 : nil }
     }
 
     /// Takes back deliveries of a group whose leases have run out.
@@ -167,7 +169,7 @@ private struct TakeRound {
         ).each(.integer(group.id), .integer(max + 1)) { row in
             let due = row.integer(4)
             guard due <= transaction.now else {
-                if next == nil { next = due }
+                if next == nil, due < FileTime.reserved { next = due }
                 return
             }
             let pending = Pending(
@@ -196,14 +198,14 @@ private struct TakeRound {
     mutating func takeUnread(_ max: Int) throws {
         var passed = 0
         while deliveries.count < max, cursor < end, passed < Self.passed, bytes < Self.mostBytes {
-            var rows: [(StoredMessage, Int64)] = []
+            var rows: [(MessageRow, Int64)] = []
             var read = bytes
             try transaction.prepared(queue.sql.read).eachWhile(
                 .integer(cursor),
                 .integer(max - deliveries.count)
             ) { row in
-                let stored = StoredMessage(row)
-                rows.append((stored, row.integer(StoredMessage.width)))
+                let stored = MessageRow(row)
+                rows.append((stored, row.integer(MessageRow.width)))
                 read += stored.message.body.count
                 return read < Self.mostBytes
             }
@@ -223,14 +225,14 @@ private struct TakeRound {
     }
 
     /// In a keyed queue, holds a message back while another one of its key is unfinished.
-    private func isHeldBack(_ stored: StoredMessage, _ position: Int64) throws -> Bool {
+    private func isHeldBack(_ stored: MessageRow, _ position: Int64) throws -> Bool {
         guard queue.isKeyed, let key = stored.message.key else { return false }
         let isFree = try transaction.enterLane(key, group)
         if !isFree { try transaction.hold(Pending(position: position), key, place: HeldPlace.inLog(position), group) }
         return !isFree
     }
 
-    private mutating func hand(_ stored: StoredMessage, _ pending: Pending) throws {
+    private mutating func hand(_ stored: MessageRow, _ pending: Pending) throws {
         var pending = pending
         pending.attempt += 1
         bytes += stored.message.body.count

@@ -2,7 +2,7 @@
 import Messaging
 
 /// A message as it is in a row.
-struct StoredMessage: Sendable {
+struct MessageRow: Sendable {
     static let columns = "due, id, body, key, content_type, headers, published_at"
     /// How many columns that is.
     static let width: Int32 = 7
