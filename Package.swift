@@ -58,6 +58,7 @@ let package = Package(
         .library(name: "MessagingSQLite", targets: ["MessagingSQLite"]),
         .library(name: "MessagingConformance", targets: ["MessagingConformance"]),
         .library(name: "MessagingConformanceFaults", targets: ["MessagingConformanceFaults"]),
+        .library(name: "MessagingMigration", targets: ["MessagingMigration"]),
         .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
         .executable(name: "mq", targets: ["mq"]),
     ],
@@ -77,6 +78,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -161,6 +163,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
+            name: "MessagingMigration",
+            dependencies: ["Messaging", logging, grdb, .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: settings
+        ),
+        .target(
             name: "MessagingPipeline",
             dependencies: [
                 "Messaging", logging, metrics, lifecycle, httpClient,
@@ -175,7 +182,8 @@ let package = Package(
         .executableTarget(
             name: "mq",
             dependencies: [
-                "Messaging", "MessagingMemory", "MessagingConformance", "MessagingPipeline", redisBackend,
+                "Messaging", "MessagingMemory", "MessagingConformance", "MessagingMigration", "MessagingPipeline",
+                redisBackend,
                 rabbitMQBackend, sqliteBackend, grdb, logging,
                 metrics,
                 lifecycle, httpClient,
@@ -241,6 +249,13 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "MessagingMigrationTests",
+            dependencies: [
+                "MessagingMigration", "MessagingMemory", "MessagingSQLite", "Messaging", "TestSupport", grdb, logging,
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "MessagingPipelineTests",
             dependencies: [
                 "MessagingPipeline", "MessagingMemory", "Messaging", "TestSupport", "PipelineTestSupport", logging,
@@ -293,7 +308,8 @@ let package = Package(
         .executableTarget(
             name: "queue-child",
             dependencies: [
-                "Messaging", "MessagingConformance", redisBackend, rabbitMQBackend, sqliteBackend, sqlite3, logging,
+                "Messaging", "MessagingConformance", "MessagingMigration", redisBackend, rabbitMQBackend, sqliteBackend,
+                sqlite3, logging,
                 .target(name: "CRabbitMQ", condition: .when(traits: ["RabbitMQ"])),
             ],
             path: "Integration/Child",
@@ -324,6 +340,15 @@ let package = Package(
                 grdb, logging,
             ],
             path: "Integration/SQLiteTests",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MigrationTests",
+            dependencies: [
+                "MessagingMigration", "MessagingRedis", "MessagingSQLite", "Messaging", "BrokerSupport", "TestSupport",
+                "queue-child", "mq", logging,
+            ],
+            path: "Integration/MigrationTests",
             swiftSettings: settings
         ),
         // The fault tier, and shipped scripts and statements that are broken on purpose.

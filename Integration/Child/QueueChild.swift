@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import Messaging
+import MessagingMigration
 
 #if RabbitMQ
 import MessagingRabbitMQ
@@ -21,6 +22,7 @@ struct QueueChild {
                queue-child fault URL JOB                       does one job of the fault tier (JSON)
                queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
                queue-child rabbitmq URL MESSAGES               measures RabbitMQ beside plain librabbitmq
+               queue-child migrate FROM TO JOURNAL QUEUE apply|rollback   moves a queue
                queue-child rounds URL COUNT                    opens, consumes and closes so many times
         """
 
@@ -40,6 +42,14 @@ struct QueueChild {
             )
         case ("fault", 3): try await FaultChildMode.run(try open(words[1]), words[2])
         #if SQLite
+        case ("migrate", 6):
+            try await MigrationChild.run(
+                from: MigrationSide(try open(words[1]), label: words[1]),
+                to: MigrationSide(try open(words[2]), label: words[2]),
+                journal: words[3],
+                words[4],
+                words[5]
+            )
         case ("throughput", 3): try await ThroughputChild.run(file: words[1], messages: Int(words[2]) ?? 0)
         #endif
         #if RabbitMQ

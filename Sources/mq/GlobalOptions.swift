@@ -132,7 +132,7 @@ struct GlobalOptions: ParsableArguments {
         return logger
     }
 
-    /// Opens the backend that was chosen; no connection is made yet.
+    /// Opens the backend that was chosen, whose queues may move while it is used; no connection is made yet.
     ///
     /// - Parameters:
     ///   - creates: Whether a file that is not there is created.
@@ -140,7 +140,9 @@ struct GlobalOptions: ParsableArguments {
     /// - Returns: The backend; close its queue when done.
     /// - Throws: As `Backends.open`, or `CLIError` for a configuration file that cannot be used.
     func open(creates: Bool = false, level: Logger.Level? = nil) throws -> OpenBackend {
-        try Backends.open(backend, creates: creates, settings: try settings(), timeout: timeout, logger: logger(level))
+        let (settings, logger) = (try settings(), logger(level))
+        return try Backends.open(backend, creates: creates, settings: settings, timeout: timeout, logger: logger)
+            .following(settings, timeout: timeout, logger: logger)
     }
 
     /// Opens the backend, does something with it, and closes it however that ends.

@@ -33,7 +33,8 @@ struct MQ: AsyncParsableCommand {
             'mq pipeline check' tells whether it can be used.
 
             ENVIRONMENT:
-              \(Settings.keys.values.sorted().joined(separator: ", ")), MQ_CONFIG, MQ_LOG_LEVEL, MQ_LOG_FORMAT, NO_COLOR, TERM.
+              \(Settings.keys.values.sorted().joined(separator: ", ")), MQ_CONFIG, MQ_LOG_LEVEL, MQ_LOG_FORMAT, MQ_MIGRATION_JOURNAL, \
+            MQ_MIGRATION_LEASE, NO_COLOR, TERM.
 
             COMPLETION:
               mq --generate-completion-script bash (or zsh, fish) prints a script for the shell (docs/service.md).
@@ -45,8 +46,17 @@ struct MQ: AsyncParsableCommand {
             PipelineCommand.self, PublishCommand.self, ConsumeCommand.self, StatusCommand.self, DLQCommand.self,
             DeleteCommand.self,
             BackendsCommand.self, DoctorCommand.self, ConformanceCommand.self,
-        ]
+        ] + migration
     )
+
+    /// Moving queues needs a journal, and that SQLite.
+    private static var migration: [any ParsableCommand.Type] {
+        #if SQLite
+        [MigrateCommand.self]
+        #else
+        []
+        #endif
+    }
 
     static func main() async {
         POSIX.ignoreBrokenPipes()

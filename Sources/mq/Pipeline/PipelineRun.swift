@@ -152,7 +152,7 @@ struct PipelineRun: Sendable {
                     settings: settings,
                     timeout: global.timeout,
                     logger: logger
-                )
+                ).following(settings, timeout: global.timeout, logger: logger)
             byPlace[key] = opened
             byLayer[layer.layer] = opened
         }

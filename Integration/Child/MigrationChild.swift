@@ -1,0 +1,58 @@
+#if SQLite
+import Foundation
+import Logging
+import Messaging
+import MessagingMigration
+import Synchronization
+
+/// Carries out a migration, and kills itself at a failpoint when the environment says so.
+enum MigrationChild {
+    /// `EFFECT.SIDE:HIT`, such as `restore.after:2`.
+    private static let variable = "MQ_CHILD_FAILPOINT"
+
+    static func run(
+        from source: MigrationSide,
+        to target: MigrationSide,
+        journal: String,
+        _ name: String,
+        _ command: String
+    ) async throws {
+        let counts = Mutex<[String: Int]>([:])
+        let trip = ProcessInfo.processInfo.environment[variable].map { text -> (String, Int) in
+            let parts = text.split(separator: ":")
+            return (String(parts.first ?? ""), parts.last.flatMap { Int($0) } ?? 1)
+        }
+        let journal = try MigrationJournal(path: journal)
+        var migrator = Migrator(
+            journal: journal,
+            from: source,
+            to: target,
+            options: MigrationOptions(
+                mode: .bridge,
+                acceptedLosses: ["durability", "keyed-order", "id-conflict", "fenced-settle", "renewal"],
+                lease: .milliseconds(100),
+                patience: .seconds(30)
+            )
+        )
+        migrator.failpoints = Failpoints { point in
+            let count = counts.withLock { counts in
+                counts["\(point)", default: 0] += 1
+                return counts["\(point)"] ?? 0
+            }
+            if let trip, trip.0 == "\(point)", trip.1 == count { kill(getpid(), SIGKILL) }
+        }
+        switch command {
+        case "rollback": _ = try await migrator.rollback(name)
+        default:
+            // A kill at the last effect comes when there is nothing left to be carried out.
+            if try await journal.latest(name)?.isLive ?? true { _ = try await migrator.apply(name) }
+            _ = try await migrator.finish(name)
+        }
+        for (point, count) in counts.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
+            QueueChild.say("hit \(point) \(count)")
+        }
+        await source.queue.close()
+        await target.queue.close()
+    }
+}
+#endif

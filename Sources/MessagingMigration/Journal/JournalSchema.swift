@@ -1,0 +1,160 @@
+#if SQLite
+import Foundation
+import GRDB
+import Messaging
+
+extension MigrationJournal {
+    private static let version = 1
+
+    /// Makes the tables of a new file, in a transaction that nobody else can begin meanwhile.
+    static func prepare(_ database: Database) throws {
+        let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
+        guard found <= version else {
+            throw MigrationError(.journal, "the journal of migrations was written by a newer version; use that one")
+        }
+        if found == version { return }
+        try database.execute(
+            sql: """
+                CREATE TABLE migration (
+                    id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
+                    mode TEXT NOT NULL, ordered INTEGER NOT NULL, state TEXT NOT NULL, percent INTEGER NOT NULL,
+                    epoch INTEGER NOT NULL, leg INTEGER NOT NULL, reversed INTEGER NOT NULL,
+                    lease_ms INTEGER NOT NULL, started_at TEXT NOT NULL, changed_at TEXT NOT NULL
+                );
+                CREATE INDEX migration_queue ON migration (queue);
+                CREATE TABLE intent (
+                    migration TEXT NOT NULL, leg INTEGER NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL,
+                    group_name TEXT, message_id TEXT NOT NULL, source_id TEXT NOT NULL, hash TEXT NOT NULL, due TEXT,
+                    state TEXT NOT NULL, reason TEXT, PRIMARY KEY (migration, leg, id)
+                ) WITHOUT ROWID;
+                CREATE TABLE controller (
+                    migration TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, expires_at TEXT NOT NULL
+                );
+                CREATE TABLE participant (
+                    migration TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, epoch INTEGER NOT NULL,
+                    expires_at TEXT NOT NULL, PRIMARY KEY (migration, id)
+                );
+                PRAGMA user_version = \(version);
+                """
+        )
+    }
+}
+
+/// A migration as a row.
+struct MigrationRow: Codable, FetchableRecord, PersistableRecord {
+    static let databaseTableName = "migration"
+    static var databaseColumnDecodingStrategy: DatabaseColumnDecodingStrategy { .convertFromSnakeCase }
+    static var databaseColumnEncodingStrategy: DatabaseColumnEncodingStrategy { .convertToSnakeCase }
+
+    var id: String
+    var queue: String
+    var source: String
+    var target: String
+    var mode: String
+    var ordered: Bool
+    var state: String
+    var percent: Int
+    var epoch: Int
+    var leg: Int
+    var reversed: Bool
+    var leaseMs: Int64
+    var startedAt: Date
+    var changedAt: Date
+
+    init(_ migration: Migration) {
+        id = migration.id
+        queue = migration.queue
+        source = migration.source
+        target = migration.target
+        mode = migration.mode.rawValue
+        ordered = migration.isOrdered
+        state = migration.state.rawValue
+        percent = migration.percent
+        epoch = migration.epoch
+        leg = migration.leg
+        reversed = migration.isReversed
+        leaseMs = migration.lease.milliseconds
+        startedAt = migration.startedAt
+        changedAt = migration.changedAt
+    }
+
+    /// Returns the migration.
+    ///
+    /// - Throws: `MigrationError` when a newer version has written words that this one does not know.
+    func migration() throws -> Migration {
+        guard let mode = MigrationMode(rawValue: mode), let state = MigrationState(rawValue: state) else {
+            throw MigrationError(
+                .journal,
+                "the migration of '\(queue)' was written by a newer version; use that one"
+            )
+        }
+        var migration = Migration(
+            id: id,
+            queue: queue,
+            source: source,
+            target: target,
+            mode: mode,
+            isOrdered: ordered,
+            lease: .milliseconds(leaseMs),
+            date: startedAt
+        )
+        migration.state = state
+        migration.percent = percent
+        migration.epoch = epoch
+        migration.leg = leg
+        migration.isReversed = reversed
+        migration.changedAt = changedAt
+        return migration
+    }
+}
+
+/// A message on its way as a row.
+struct IntentRow: Codable, FetchableRecord, PersistableRecord {
+    static let databaseTableName = "intent"
+    static var databaseColumnDecodingStrategy: DatabaseColumnDecodingStrategy { .convertFromSnakeCase }
+    static var databaseColumnEncodingStrategy: DatabaseColumnEncodingStrategy { .convertToSnakeCase }
+
+    var migration: String
+    var leg: Int
+    var id: String
+    var kind: String
+    var groupName: String?
+    var messageId: String
+    var sourceId: String
+    var hash: String
+    var due: Date?
+    var state: String
+    var reason: String?
+
+    init(_ intent: Intent, _ migration: Migration) {
+        self.migration = migration.id
+        leg = migration.leg
+        id = intent.id
+        kind = intent.kind.rawValue
+        groupName = intent.group
+        messageId = intent.messageID
+        sourceId = intent.sourceID
+        hash = intent.hash
+        due = intent.due
+        state = intent.state.rawValue
+        reason = intent.reason
+    }
+
+    var intent: Intent? {
+        guard let kind = StoredMessage.State(rawValue: kind), let state = Intent.State(rawValue: state) else {
+            return nil
+        }
+        return Intent(
+            id: id,
+            sourceID: sourceId,
+            kind: kind,
+            group: groupName,
+            messageID: messageId,
+            hash: hash,
+            due: due,
+            state: state,
+            reason: reason
+        )
+    }
+}
+#endif

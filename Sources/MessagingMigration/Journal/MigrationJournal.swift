@@ -1,0 +1,277 @@
+#if SQLite
+import Foundation
+import GRDB
+import Messaging
+
+/// What is known of migrations: an SQLite file of its own, which is none of the sides and has no credentials in it.
+///
+/// Every change of a migration is one compare-and-set on its epoch. Several processes of a machine share the file.
+public final class MigrationJournal: Sendable {
+    /// Where the file is.
+    public let path: String
+    private let file: DatabaseQueue
+
+    /// Opens the file, and creates it unless told otherwise.
+    ///
+    /// - Parameters:
+    ///   - path: Where the file is.
+    ///   - creates: Whether a file that is not there is created; its folder never is.
+    /// - Throws: `MigrationError` when it cannot be used, `notFound` when it is not there.
+    public init(path: String, creates: Bool = true) throws {
+        self.path = path
+        guard creates || FileManager.default.fileExists(atPath: path) else {
+            throw MigrationError(.notFound, "there is no journal of migrations at '\(path)'; give --journal")
+        }
+        var configuration = Configuration()
+        configuration.label = "mq-migration"
+        configuration.busyMode = .timeout(10)
+        configuration.prepareDatabase { database in
+            try database.execute(sql: "PRAGMA journal_mode = WAL")
+            try database.execute(sql: "PRAGMA synchronous = FULL")
+        }
+        do {
+            file = try DatabaseQueue(path: path, configuration: configuration)
+            // One transaction that waits for others from its beginning.
+            try file.inDatabase { database in
+                try database.inTransaction(.immediate) {
+                    try Self.prepare(database)
+                    return .commit
+                }
+            }
+        } catch {
+            throw Self.failure(error, path)
+        }
+    }
+
+    /// Whether there is a journal.
+    ///
+    /// - Parameter path: Where it would be.
+    /// - Returns: Whether a file is there.
+    public static func exists(at path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+
+    private static func failure(_ error: any Error, _ path: String) -> MigrationError {
+        if let error = error as? MigrationError { return error }
+        return MigrationError(
+            .journal,
+            "the journal of migrations '\(path)' cannot be used: \(error); check its folder, rights and disk"
+        )
+    }
+
+    func write<Result: Sendable>(_ body: @escaping @Sendable (Database) throws -> Result) async throws -> Result {
+        do { return try await file.write(body) } catch { throw Self.failure(error, path) }
+    }
+
+    func read<Result: Sendable>(_ body: @escaping @Sendable (Database) throws -> Result) async throws -> Result {
+        do { return try await file.read(body) } catch { throw Self.failure(error, path) }
+    }
+
+    // MARK: - Migrations
+
+    /// Writes a new migration down.
+    ///
+    /// - Parameter migration: The migration.
+    /// - Throws: `MigrationError` with the kind `busy` when the queue is moving already.
+    public func begin(_ migration: Migration) async throws {
+        try await write { database in
+            if let other = try Self.latest(migration.queue, database), other.isLive {
+                throw MigrationError(
+                    .busy,
+                    "queue '\(migration.queue)' is moving from '\(other.from)' to '\(other.to)' already; 'mq migrate "
+                        + "status' says how far it is"
+                )
+            }
+            try MigrationRow(migration).insert(database)
+        }
+    }
+
+    /// Replaces a migration by the next one, if nobody else has meanwhile.
+    ///
+    /// - Parameters:
+    ///   - old: The migration as it was read.
+    ///   - new: The same with a higher epoch.
+    /// - Throws: `MigrationError` with the kind `busy` when it is no longer as it was read.
+    public func advance(_ old: Migration, to new: Migration) async throws {
+        try await write { database in
+            let changed = try MigrationRow.filter(Column("id") == old.id && Column("epoch") == old.epoch)
+                .updateAll(
+                    database,
+                    Column("state").set(to: new.state.rawValue),
+                    Column("percent").set(to: new.percent),
+                    Column("epoch").set(to: new.epoch),
+                    Column("leg").set(to: new.leg),
+                    Column("reversed").set(to: new.isReversed),
+                    Column("changed_at").set(to: new.changedAt)
+                )
+            guard changed == 1 else {
+                throw MigrationError(.busy, "the migration of '\(old.queue)' was changed by somebody else meanwhile")
+            }
+        }
+    }
+
+    /// Returns the last migration of a queue.
+    ///
+    /// - Parameter queue: The queue.
+    /// - Returns: The migration, finished or not; `nil` when there was none.
+    /// - Throws: `MigrationError`.
+    public func latest(_ queue: String) async throws -> Migration? {
+        try await read { database in try Self.latest(queue, database) }
+    }
+
+    /// Returns all migrations, oldest first.
+    ///
+    /// - Returns: The migrations.
+    /// - Throws: `MigrationError`.
+    public func all() async throws -> [Migration] {
+        try await read { database in
+            try MigrationRow.order(Column.rowID).fetchAll(database).map { try $0.migration() }
+        }
+    }
+
+    /// Returns the last migration of a queue if a backend has taken part in any of that queue.
+    func latest(_ queue: String, involving place: String) async throws -> Migration? {
+        try await read { database in
+            let isInvolved = try MigrationRow.filter(
+                Column("queue") == queue && (Column("source") == place || Column("target") == place)
+            ).fetchCount(database)
+            return isInvolved > 0 ? try Self.latest(queue, database) : nil
+        }
+    }
+
+    private static func latest(_ queue: String, _ database: Database) throws -> Migration? {
+        try MigrationRow.filter(Column("queue") == queue).order(Column.rowID.desc).fetchOne(database)?.migration()
+    }
+
+    // MARK: - Intents
+
+    /// Writes down that messages are to go over; those that are known begin again.
+    func intend(_ intents: [Intent], of migration: Migration) async throws {
+        try await write { database in
+            for intent in intents { try IntentRow(intent, migration).insert(database, onConflict: .replace) }
+        }
+    }
+
+    func mark(_ ids: [String], _ state: Intent.State, reason: String? = nil, of migration: Migration) async throws {
+        guard !ids.isEmpty else { return }
+        try await write { database in
+            let update = try database.cachedStatement(
+                sql: "UPDATE intent SET state = ?, reason = ? WHERE migration = ? AND leg = ? AND id = ?"
+            )
+            for id in ids {
+                try update.execute(arguments: [state.rawValue, reason, migration.id, migration.leg, id])
+            }
+        }
+    }
+
+    /// The states of messages by name; those that nobody wrote down are missing.
+    func intents(named names: [String], of migration: Migration) async throws -> [String: Intent.State] {
+        try await read { database in
+            let rows = try IntentRow.filter(
+                Column("migration") == migration.id && Column("leg") == migration.leg && names.contains(Column("id"))
+            ).fetchAll(database)
+            return rows.reduce(into: [:]) { $0[$1.id] = Intent.State(rawValue: $1.state) }
+        }
+    }
+
+    func intents(
+        of migration: Migration,
+        in states: [Intent.State],
+        after: String = "",
+        limit: Int = 1000
+    ) async throws -> [Intent] {
+        try await read { database in
+            try IntentRow.filter(
+                Column("migration") == migration.id && Column("leg") == migration.leg && Column("id") > after
+                    && states.map(\.rawValue).contains(Column("state"))
+            ).order(Column("id")).limit(limit).fetchAll(database).compactMap(\.intent)
+        }
+    }
+
+    /// How many messages of the present direction are in each state.
+    ///
+    /// - Parameter migration: The migration.
+    /// - Returns: The counts by state; a state without messages is missing.
+    /// - Throws: `MigrationError`.
+    public func counts(of migration: Migration) async throws -> [Intent.State: Int] {
+        try await read { database in
+            let rows = try Row.fetchAll(
+                database,
+                sql: "SELECT state, COUNT(*) AS number FROM intent WHERE migration = ? AND leg = ? GROUP BY state",
+                arguments: [migration.id, migration.leg]
+            )
+            return rows.reduce(into: [:]) { counts, row in
+                if let state = Intent.State(rawValue: row["state"]) { counts[state] = row["number"] }
+            }
+        }
+    }
+
+    // MARK: - Leases
+
+    /// Takes the lease of whoever carries a migration out, or renews it.
+    func control(_ migration: Migration, by owner: String, until: Date, now: Date) async throws {
+        try await write { database in
+            let other = try Row.fetchOne(
+                database,
+                sql: "SELECT owner FROM controller WHERE migration = ? AND owner <> ? AND expires_at > ?",
+                arguments: [migration.id, owner, now]
+            )
+            guard other == nil else {
+                throw MigrationError(
+                    .busy,
+                    "another process carries out the migration of '\(migration.queue)'; wait until it has ended"
+                )
+            }
+            try database.execute(
+                sql: "INSERT OR REPLACE INTO controller (migration, owner, expires_at) VALUES (?, ?, ?)",
+                arguments: [migration.id, owner, until]
+            )
+        }
+    }
+
+    func releaseControl(_ migration: Migration, by owner: String) async throws {
+        try await write { database in
+            try database.execute(
+                sql: "DELETE FROM controller WHERE migration = ? AND owner = ?",
+                arguments: [migration.id, owner]
+            )
+        }
+    }
+
+    func join(_ participant: Participant, _ migration: Migration) async throws {
+        try await write { database in
+            try database.execute(
+                sql: """
+                    INSERT OR REPLACE INTO participant (migration, id, name, epoch, expires_at) VALUES (?, ?, ?, ?, ?)
+                    """,
+                arguments: [
+                    migration.id, participant.id, participant.name, participant.epoch, participant.expiresAt,
+                ]
+            )
+        }
+    }
+
+    func leave(_ participant: String) async throws {
+        try await write { database in
+            try database.execute(sql: "DELETE FROM participant WHERE id = ?", arguments: [participant])
+        }
+    }
+
+    /// Lists the processes that take part.
+    ///
+    /// - Parameters:
+    ///   - migration: The migration.
+    ///   - now: The time; those whose lease is over are not listed.
+    /// - Returns: The processes.
+    /// - Throws: `MigrationError`.
+    public func participants(of migration: Migration, now: Date) async throws -> [Participant] {
+        try await read { database in
+            try Row.fetchAll(
+                database,
+                sql: "SELECT * FROM participant WHERE migration = ? AND expires_at > ? ORDER BY name, id",
+                arguments: [migration.id, now]
+            ).map {
+                Participant(id: $0["id"], name: $0["name"], epoch: $0["epoch"], expiresAt: $0["expires_at"])
+            }
+        }
+    }
+}
+#endif

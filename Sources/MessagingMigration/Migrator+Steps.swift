@@ -1,0 +1,232 @@
+#if SQLite
+import Messaging
+
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+
+/// The steps of a migration, and what each of them does.
+extension Migrator {
+    func facts(_ migration: Migration, left: [StoredMessage.State: Int?] = [:]) async throws -> MigrationFacts {
+        let now = clock.date()
+        let behind = try await journal.participants(of: migration, now: now).filter { $0.epoch < migration.epoch }
+        let counts = try await journal.counts(of: migration)
+        return MigrationFacts(
+            date: now,
+            behind: behind.map(\.name),
+            left: left,
+            openIntents: (counts[.intent] ?? 0) + (counts[.done] ?? 0)
+        )
+    }
+
+    private func advance(
+        _ migration: Migration,
+        _ event: MigrationEvent,
+        _ facts: MigrationFacts
+    ) async throws -> Migration {
+        var facts = facts
+        if ignoresGates {
+            facts = MigrationFacts(
+                date: max(facts.date, migration.changedAt.addingTimeInterval(migration.lease / .seconds(1)))
+            )
+        }
+        let next = try migration.after(event, facts)
+        try await failpoints.around(.advance) { try await journal.advance(migration, to: next) }
+        report(.step(next))
+        return next
+    }
+
+    func turnBack(_ migration: Migration) async throws -> Migration {
+        try await mover(migration).resume()
+        return try await advanceNow(migration, .turnBack, facts(migration))
+    }
+
+    /// Takes a step that nobody waits for.
+    func advanceNow(
+        _ migration: Migration,
+        _ event: MigrationEvent,
+        _ facts: MigrationFacts
+    ) async throws -> Migration {
+        do {
+            return try await advance(migration, event, facts)
+        } catch let refusal as MigrationRefusal {
+            throw MigrationError(
+                .refused,
+                "the migration of '\(migration.queue)' is \(migration.state.rawValue): \(refusal.description)"
+            )
+        }
+    }
+
+    /// Takes steps until only `finish` is left.
+    func carryOut(_ start: Migration) async throws -> Migration {
+        var migration = start
+        var best = Int.max
+        var lastProgress = clock.now()
+        while migration.state < .quarantine {
+            try Task.checkCancellation()
+            try await renewControl(migration)
+            var left = Int.max
+            let obstacle: String
+            var outage: QueueError?
+            do {
+                migration = try await step(migration, &left)
+                (best, lastProgress) = (.max, clock.now())
+                continue
+            } catch let refusal as MigrationRefusal {
+                guard refusal.canWait else { throw MigrationError(.refused, refusal.description) }
+                obstacle = refusal.description
+            } catch let error as QueueError where error.code == .unavailable || error.code == .indeterminate {
+                (obstacle, outage) = (error.description, error)
+            }
+            if left < best { (best, lastProgress) = (left, clock.now()) }
+            guard clock.now() - lastProgress < options.patience else {
+                if let outage { throw outage }
+                throw MigrationError(
+                    .refused,
+                    "the migration of '\(migration.queue)' is \(migration.state.rawValue) and waits: \(obstacle)"
+                )
+            }
+            report(.waiting(migration, obstacle))
+            try await clock.sleep(for: migration.lease / 3)
+        }
+        return migration
+    }
+
+    private func step(_ migration: Migration, _ left: inout Int) async throws -> Migration {
+        switch migration.state {
+        case .preparing:
+            try await prepare(migration)
+            return try await advance(migration, .prepared, facts(migration))
+        case .reading, .switching:
+            let facts = try await facts(migration)
+            guard let next = KeyBucket.steps(isOrdered: migration.isOrdered).first(where: { $0 > migration.percent })
+            else { return try await advance(migration, .close, facts) }
+            let raised = try await advance(migration, .raise(next), facts)
+            // An id that was published to the old side meanwhile and is published again now is known on the new one.
+            try await carryRemembered(migration)
+            return raised
+        case .closing:
+            try await close(migration)
+            let closed = try await advance(migration, .closed, facts(migration))
+            try await carryRemembered(migration)
+            return closed
+        case .draining:
+            if migration.mode == .bridge { try await bridge(migration) }
+            let rest = try await side(migration.from).left(of: migration.queue)
+            left = Self.sum(rest)
+            return try await advance(migration, .drained, facts(migration, left: rest))
+        case .moving:
+            try await moveAll(migration)
+            let rest = try await side(migration.from).left(of: migration.queue)
+            left = Self.sum(rest)
+            return try await advance(migration, .moved, facts(migration, left: rest))
+        case .verifying:
+            var facts = try await facts(migration)
+            facts.mismatches = try await verifier(migration).verify().mismatches
+            return try await advance(migration, .verified, facts)
+        case .quarantine, .finished: return migration
+        }
+    }
+
+    private static func sum(_ left: [StoredMessage.State: Int?]) -> Int { left.values.reduce(0) { $0 + ($1 ?? 0) } }
+
+    /// Makes the queue on the side that it goes to, opens it, and carries the remembered ids over.
+    private func prepare(_ migration: Migration) async throws {
+        let (from, to) = (try side(migration.from), try side(migration.to))
+        if let definition = try await from.existing(migration.queue) {
+            let mapped = Planner.mapped(definition, on: try await to.queue.capabilities())
+            try await failpoints.around(.declare) { try await to.queue.declare(mapped) }
+        }
+        try await failpoints.around(.open) {
+            try await to.transfer().setIntake(isOpen: true, of: migration.queue)
+        }
+        try await carryRemembered(migration)
+    }
+
+    private func carryRemembered(_ migration: Migration) async throws {
+        let (from, to) = (try side(migration.from), try side(migration.to))
+        guard try await to.queue.capabilities()[.deduplication].isAvailable else { return }
+        try await failpoints.around(.remember) {
+            try await copyRemembered(migration.queue, from.transfer(), to.transfer())
+        }
+    }
+
+    private func copyRemembered(_ queue: String, _ from: any QueueTransfer, _ to: any QueueTransfer) async throws {
+        var cursor: String?
+        repeat {
+            try Task.checkCancellation()
+            let page: Page<RememberedID>
+            do throws(QueueError) {
+                page = try await from.rememberedIDs(of: queue, after: cursor, limit: 1000)
+            } catch {
+                if error.code == .unsupported || error.code == .notFound { return }
+                throw error
+            }
+            if !page.elements.isEmpty { try await to.remember(page.elements, of: queue) }
+            cursor = page.next
+        } while cursor != nil
+    }
+
+    /// Lets the old side take no publication any more.
+    private func close(_ migration: Migration) async throws {
+        let from = try side(migration.from)
+        guard try await from.existing(migration.queue) != nil else { return }
+        try await failpoints.around(.close) {
+            try await from.transfer().setIntake(isOpen: false, of: migration.queue)
+        }
+    }
+
+    // MARK: - Carrying over
+
+    private func mover(_ migration: Migration) throws -> Mover {
+        Mover(
+            journal: journal,
+            migration: migration,
+            from: try side(migration.from),
+            to: try side(migration.to),
+            pace: pace,
+            failpoints: failpoints,
+            fault: fault,
+            stillOurs: { try await keepControl(migration) }
+        )
+    }
+
+    private func bridge(_ migration: Migration) async throws {
+        guard let definition = try await side(migration.from).existing(migration.queue) else { return }
+        let mover = try mover(migration)
+        for group in definition.groups { _ = try await mover.bridge(group.name) }
+    }
+
+    private func moveAll(_ migration: Migration) async throws {
+        let mover = try mover(migration)
+        try await mover.resume()
+        guard let definition = try await side(migration.from).existing(migration.queue) else { return }
+        let groups = definition.groups.map(\.name)
+        let onlyGroup = groups.count == 1 ? groups.first : nil
+        for (state, group) in MigrationSide.places(groups) {
+            switch state {
+            case .scheduled, .dead: _ = try await mover.move(state, group: group, onlyGroup: onlyGroup)
+            // A retry of an ordered queue holds its key; it is handled where it is.
+            case .waiting where !migration.isOrdered:
+                _ = try await mover.move(state, group: group, onlyGroup: onlyGroup)
+            case .ready where migration.mode == .bridge:
+                if let group { _ = try await mover.bridge(group) }
+            default: break
+            }
+        }
+    }
+
+    func verifier(_ migration: Migration) throws -> Verifier {
+        Verifier(
+            journal: journal,
+            migration: migration,
+            from: try side(migration.from),
+            to: try side(migration.to),
+            clock: clock,
+            comparesCounts: comparesCounts
+        )
+    }
+}
+#endif

@@ -1,0 +1,317 @@
+#if SQLite
+import Messaging
+
+#if canImport(FoundationEssentials)
+import struct FoundationEssentials.Date
+#else
+import struct Foundation.Date
+#endif
+
+/// Carries messages from one side to the other: written down, reserved, written in, written down, removed.
+///
+/// A crash anywhere leaves each message on at least one side, and what is carried out again is recognised: by the name
+/// under which it was written in, and by the journal.
+struct Mover: Sendable {
+    static let window = MigrationSide.window
+    /// How often an answer that never came is asked for again before the move stops.
+    private static let tries = 3
+
+    /// How steps are left out or done in the wrong order, for the tests that prove what finds that.
+    enum Fault: Sendable, CaseIterable {
+        case removesBeforeConfirming, skipsReserving, dropsDue, makesNewIDs, forgetsAttempts, writesForEveryGroup
+        case forgetsResuming
+    }
+
+    /// What a pass has done.
+    struct Pass: Sendable {
+        /// How many messages have gone over.
+        var moved = 0
+        /// How many could not go over now and can later.
+        var deferred = 0
+    }
+
+    let journal: MigrationJournal
+    let migration: Migration
+    let from: MigrationSide
+    let to: MigrationSide
+    let pace: Pace
+    let failpoints: Failpoints
+    var fault: Fault?
+    /// Throws when this process no longer carries the migration out.
+    let stillOurs: @Sendable () async throws -> Void
+
+    private var queue: String { migration.queue }
+
+    // MARK: - Resuming
+
+    /// Finishes what was on its way when somebody stopped: afterwards nothing is reserved and no intent is open.
+    func resume() async throws {
+        var pages = try from.pages(.reserved, of: queue, group: nil, size: Self.window)
+        while fault != .forgetsResuming, let page = try await pages.next() { try await resume(page) }
+        // What was not reserved is where it was; a delivery that was not settled comes again.
+        try await closeAll(.intent, as: .left, .cancel)
+        try await finishDone()
+    }
+
+    private func resume(_ page: [StoredMessage]) async throws {
+        try await stillOurs()
+        let intents = Dictionary(page.map { ($0.id, Intent($0, migration)) }, uniquingKeysWith: { $1 })
+        let known = try await journal.intents(named: intents.values.map(\.id), of: migration)
+        var carried: [StoredMessage] = []
+        var removable: [Intent] = []
+        var foreign: [String] = []
+        for stored in page {
+            guard let intent = intents[stored.id] else { continue }
+            switch known[intent.id] {
+            case .intent, .removed: carried.append(stored)
+            case .done: removable.append(intent)
+            // Nobody meant to move it, or no longer.
+            case .left, .refused, nil: foreign.append(stored.id)
+            }
+        }
+        if !foreign.isEmpty {
+            _ = try await failpoints.around(.putBack) { [foreign] in
+                try await from.transfer().putBack(foreign, of: queue)
+            }
+        }
+        try await remove(removable)
+        _ = try await carry(carried)
+    }
+
+    /// Closes what went over and is no longer reserved: it was removed, or others settle its delivery.
+    private func finishDone() async throws {
+        if fault != .forgetsResuming { try await closeAll(.done, as: .removed, .removed) }
+    }
+
+    private func closeAll(_ state: Intent.State, as end: Intent.State, _ effect: Failpoint.Effect) async throws {
+        var open = try await journal.intents(of: migration, in: [state])
+        while !open.isEmpty {
+            let names = open.map(\.id)
+            try await failpoints.around(effect) { try await journal.mark(names, end, of: migration) }
+            open = try await journal.intents(of: migration, in: [state])
+        }
+    }
+
+    // MARK: - What waits, is scheduled or dead
+
+    /// Carries over what is in one state.
+    func move(_ state: StoredMessage.State, group: String?, onlyGroup: String?) async throws -> Pass {
+        var pass = Pass()
+        var pages = try from.pages(state, of: queue, group: group, size: Self.window)
+        while let page = try await pages.next() {
+            guard !page.isEmpty else { continue }
+            let done = try await move(page.map { adopted($0, onlyGroup) }, onlyGroup)
+            pass.moved += done.moved
+            pass.deferred += done.deferred
+            try await pace.wait(after: done.moved)
+        }
+        return pass
+    }
+
+    private func move(_ page: [StoredMessage], _ onlyGroup: String?) async throws -> Pass {
+        try await stillOurs()
+        let planned = page.map { Intent($0, migration) }
+        try await failpoints.around(.intend) { try await journal.intend(planned, of: migration) }
+        let ids = page.map(\.id)
+        let reserved = try await failpoints.around(.reserve) {
+            fault == .skipsReserving ? ids : try await from.transfer().reserve(ids, of: queue)
+        }
+        let taken = fault == .skipsReserving ? page : try await contents(of: Set(reserved), onlyGroup)
+        let now = taken.map { Intent($0, migration) }
+        // What has changed since it was listed has another name now; what was handled meanwhile is gone.
+        let names = Set(now.map(\.id))
+        try await journal.mark(planned.map(\.id).filter { !names.contains($0) }, .left, of: migration)
+        let changed = now.filter { intent in !planned.contains { $0.id == intent.id } }
+        if !changed.isEmpty {
+            try await failpoints.around(.intend) { try await journal.intend(changed, of: migration) }
+        }
+        var pass = try await carry(taken)
+        pass.deferred += page.count - taken.count
+        return pass
+    }
+
+    /// What was reserved, as it is now that nobody else can change it.
+    private func contents(of reserved: Set<String>, _ onlyGroup: String?) async throws -> [StoredMessage] {
+        var found: [StoredMessage] = []
+        var pages = try from.pages(.reserved, of: queue, group: nil, size: 1000)
+        while let page = try await pages.next() {
+            found += page.filter { reserved.contains($0.id) }.map { adopted($0, onlyGroup) }
+        }
+        return found
+    }
+
+    /// A dead letter that names no group becomes one of the only group.
+    private func adopted(_ stored: StoredMessage, _ onlyGroup: String?) -> StoredMessage {
+        guard stored.state == .dead, stored.group == nil else { return stored }
+        var result = stored
+        result.group = onlyGroup
+        return result
+    }
+
+    /// Writes reserved messages in on the new side, and removes them from the old one.
+    private func carry(_ messages: [StoredMessage]) async throws -> Pass {
+        guard !messages.isEmpty else { return Pass() }
+        let intents = messages.map { Intent($0, migration) }
+        if fault == .removesBeforeConfirming { try await remove(intents) }
+        let restored = zip(messages, intents).map { renamed($0, $1) }
+        let outcomes = try await restore(restored)
+        var confirmed: [Intent] = []
+        var later: [Intent] = []
+        var refused: [(intent: Intent, reason: String)] = []
+        for (intent, outcome) in zip(intents, outcomes) {
+            switch outcome {
+            case .accepted, .duplicate: confirmed.append(intent)
+            case .refused(let error) where error.isRetryable: later.append(intent)
+            case .refused(let error): refused.append((intent, error.message))
+            case .indeterminate(let error): throw error
+            }
+        }
+        let names = confirmed.map(\.id)
+        try await failpoints.around(.done) { try await journal.mark(names, .done, of: migration) }
+        let back = later + refused.map(\.intent)
+        if !back.isEmpty {
+            let sources = back.map(\.sourceID)
+            _ = try await failpoints.around(.putBack) { try await from.transfer().putBack(sources, of: queue) }
+            try await journal.mark(later.map(\.id), .left, of: migration)
+            for (intent, reason) in refused {
+                try await journal.mark([intent.id], .refused, reason: reason, of: migration)
+            }
+        }
+        try await remove(confirmed)
+        return Pass(moved: confirmed.count, deferred: later.count)
+    }
+
+    private func renamed(_ stored: StoredMessage, _ intent: Intent) -> StoredMessage {
+        var result = stored
+        result.id = intent.id
+        switch fault {
+        case .dropsDue: result.due = nil
+        case .makesNewIDs: result.message.id = .make()
+        case .forgetsAttempts: (result.attempts, result.history) = (0, [])
+        case .writesForEveryGroup where result.state == .waiting:
+            (result.group, result.state) = (nil, .scheduled)
+        default: break
+        }
+        return result
+    }
+
+    /// Writes messages in; asks again where the answer never came, which the new side recognises.
+    private func restore(_ messages: [StoredMessage]) async throws -> [PublishOutcome] {
+        try await failpoints.around(.restore) { try await restoreInTurns(messages) }
+    }
+
+    private func restoreInTurns(_ messages: [StoredMessage]) async throws -> [PublishOutcome] {
+        let transfer = try to.transfer()
+        var outcomes = try await transfer.restore(messages, to: queue)
+        for _ in 1..<Self.tries {
+            let unknown = outcomes.indices.filter { index in
+                if case .indeterminate = outcomes[index] { true } else { false }
+            }
+            if unknown.isEmpty { break }
+            let again = try await transfer.restore(unknown.map { messages[$0] }, to: queue)
+            for (index, outcome) in zip(unknown, again) { outcomes[index] = outcome }
+        }
+        return outcomes
+    }
+
+    private func remove(_ intents: [Intent]) async throws {
+        guard !intents.isEmpty else { return }
+        let sources = intents.map(\.sourceID)
+        _ = try await failpoints.around(.remove) {
+            if fault == .skipsReserving { _ = try await from.transfer().reserve(sources, of: queue) }
+            return try await from.transfer().removeReserved(sources, of: queue)
+        }
+        if fault == .removesBeforeConfirming { return }
+        try await failpoints.around(.removed) {
+            try await journal.mark(intents.map(\.id), .removed, of: migration)
+        }
+    }
+
+    // MARK: - What is ready
+
+    /// Carries over what is ready for a group, until there is nothing.
+    func bridge(_ group: String) async throws -> Pass {
+        guard let consumer = try await consumer(of: group) else { return Pass() }
+        do {
+            let pass = try await empty(consumer)
+            await consumer.close()
+            return pass
+        } catch {
+            await consumer.close()
+            throw error
+        }
+    }
+
+    private func consumer(of group: String) async throws(QueueError) -> (any QueueConsumer)? {
+        do throws(QueueError) {
+            return try await from.queue.consume(queue, group: group, consumer: "mq-migrate")
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return nil
+        }
+    }
+
+    private func empty(_ consumer: any QueueConsumer) async throws -> Pass {
+        var moved = 0
+        var deliveries = try await take(consumer)
+        while !deliveries.isEmpty {
+            moved += try await carry(deliveries, by: consumer)
+            try await pace.wait(after: deliveries.count)
+            deliveries = try await take(consumer)
+        }
+        return Pass(moved: moved)
+    }
+
+    private func take(_ consumer: any QueueConsumer) async throws -> [Delivery] {
+        try await stillOurs()
+        return try await failpoints.around(.take) { try await consumer.receive(max: Self.window, wait: .zero) }
+    }
+
+    private func carry(_ deliveries: [Delivery], by consumer: any QueueConsumer) async throws -> Int {
+        let intents = deliveries.map { Intent($0, migration) }
+        try await failpoints.around(.intend) { try await journal.intend(intents, of: migration) }
+        let messages = zip(deliveries, intents).map { delivery, intent in
+            StoredMessage(
+                id: intent.id,
+                state: .ready,
+                group: delivery.group,
+                message: delivery.message,
+                // Being carried over is no attempt.
+                attempts: delivery.attempt - 1,
+                redrives: delivery.redrives,
+                history: delivery.history,
+                publishedAt: delivery.publishedAt
+            )
+        }
+        if fault == .removesBeforeConfirming { try await settle(deliveries, by: consumer) }
+        let outcomes = try await restore(zip(messages, intents).map { renamed($0, $1) })
+        var confirmed: [Delivery] = []
+        var names: [String] = []
+        var back: [Delivery] = []
+        for (index, outcome) in outcomes.enumerated() {
+            switch outcome {
+            case .accepted, .duplicate:
+                confirmed.append(deliveries[index])
+                names.append(intents[index].id)
+            case .refused(let error):
+                back.append(deliveries[index])
+                let state: Intent.State = error.isRetryable ? .left : .refused
+                try await journal.mark([intents[index].id], state, reason: error.message, of: migration)
+            case .indeterminate(let error): throw error
+            }
+        }
+        try await failpoints.around(.done) { [names] in try await journal.mark(names, .done, of: migration) }
+        if !back.isEmpty { _ = try await consumer.settle(back.map { SettleRequest($0.receipt, .release) }) }
+        try await failpoints.around(.settle) { [confirmed] in try await settle(confirmed, by: consumer) }
+        try await failpoints.around(.removed) { [names] in try await journal.mark(names, .removed, of: migration) }
+        if let first = outcomes.compactMap(\.error).first, confirmed.isEmpty { throw first }
+        return confirmed.count
+    }
+
+    private func settle(_ deliveries: [Delivery], by consumer: any QueueConsumer) async throws {
+        guard !deliveries.isEmpty else { return }
+        // One whose lease was lost comes again and is recognised then.
+        _ = try await consumer.settle(deliveries.map { SettleRequest($0.receipt, .acknowledge) })
+    }
+}
+#endif
