@@ -105,8 +105,8 @@ struct RedisBreakageTests {
         breakage(
             "digest-ignored",
             "publish",
-            "== digest .. generation and 'D' or 'C'",
-            "== digest .. generation and 'D' or 'D'",
+            "code = (mark == digest .. generation or mark == '*' .. generation) and 'D' or 'C'",
+            "code = 'D'",
             foundBy: "pub.idConflict"
         ),
         breakage(
@@ -162,7 +162,111 @@ struct RedisBreakageTests {
         ),
     ]
 
-    @Test("by the case that is named", arguments: breakages)
+    /// Mistakes in what moves a queue elsewhere.
+    static let transfers: [RedisBreakage] = [
+        breakage(
+            "reserve-does-nothing",
+            "transfer",
+            "redis.call('ZADD', due, string.format('%d', at + reserved_from), member)",
+            "",
+            foundBy: "transfer.reserve"
+        ),
+        breakage(
+            "reserve-keeps-the-letter",
+            "transfer",
+            "redis.call('XDEL', dlq, entry)",
+            "",
+            foundBy: "transfer.reserve"
+        ),
+        breakage(
+            "reserved-can-be-cancelled",
+            "cancel",
+            "at and at < reserved_from and 1 or 0",
+            "at and 1 or 0",
+            foundBy: "transfer.reserve"
+        ),
+        breakage(
+            "reserved-not-counted",
+            "statistics",
+            " + redis.call('HLEN', KEYS[5])",
+            "",
+            foundBy: "transfer.reserve"
+        ),
+        breakage(
+            "reserved-comes-when-due",
+            "tick",
+            "redis.call('ZRANGEBYSCORE', due, '-inf', t, 'LIMIT', 0, limit)",
+            "redis.call('ZRANGEBYSCORE', due, '-inf', reserved_from + t, 'LIMIT', 0, limit)",
+            foundBy: "transfer.reserve"
+        ),
+        breakage(
+            "remove-only-forgets-the-time",
+            "transfer",
+            "redis.call('ZREM', due, member)",
+            "",
+            foundBy: "transfer.reserve"
+        ),
+        breakage(
+            "put-back-loses-the-letter",
+            "transfer",
+            "then\n    add(dlq, fields)",
+            "then",
+            foundBy: "transfer.putBack"
+        ),
+        breakage(
+            "put-back-at-another-time",
+            "transfer",
+            "redis.call('ZADD', due, string.format('%d', at - reserved_from), member)",
+            "redis.call('ZADD', due, string.format('%d', at), member)",
+            foundBy: "transfer.putBack"
+        ),
+        breakage(
+            "page-begins-at-the-cursor's-time",
+            "stored",
+            "if found and precedes(member, found) then high = middle",
+            "if true then high = middle",
+            foundBy: "transfer.pages"
+        ),
+        breakage(
+            "restore-to-all-groups",
+            "restore",
+            "elseif kind == 'g' then add(own .. ':retry', fields)",
+            "elseif kind == 'g' then add(log, fields)",
+            foundBy: "transfer.restore"
+        ),
+        breakage(
+            "restore-at-once",
+            "restore",
+            "local later = due and due > t",
+            "local later = false",
+            foundBy: "transfer.later"
+        ),
+        breakage("restore-not-noted", "restore", "redis.pcall('SADD', KEYS[6], id)", "", foundBy: "transfer.once"),
+        breakage(
+            "intake-stays-open",
+            "publish",
+            "if closed then code = 'X'",
+            "if false then code = 'X'",
+            foundBy: "transfer.intake"
+        ),
+        breakage(
+            "closed-before-known",
+            "publish",
+            "if window > 0 then\n    local seen",
+            "if window > 0 and not closed then\n    local seen",
+            foundBy: "transfer.intake"
+        ),
+        breakage("carried-id-conflicts", "publish", " or mark == '*' .. generation", "", foundBy: "transfer.remember"),
+        breakage(
+            "carried-id-for-ever",
+            "remember",
+            "tonumber(ARGV[i + 1]) - t",
+            "3600000",
+            foundBy: "transfer.remember"
+        ),
+    ]
+
+    @Test("by the case that is named", arguments: breakages + transfers)
     func isFound(_ breakage: RedisBreakage) async throws {
         try #require(breakage.change.count == 1, "the text is not in the script any more: \(breakage.change.find)")
         let law = try #require(Conformance.find(breakage.foundBy))

@@ -24,6 +24,8 @@ final class AdminChannel: ConnectionRole {
     private var arrived = Deque<IncomingMessage>()
     private var verdicts: [(Int, ConfirmTable<Int>.Verdict)] = []
     private(set) var isClosed = false
+    /// One more with each connection: what the ones before held has gone back.
+    private(set) var generation = 0
     /// When the job that runs must be done.
     private var deadline: Duration = .zero
 
@@ -89,6 +91,7 @@ final class AdminChannel: ConnectionRole {
     private func connect() throws(QueueError) {
         let made = try AMQPConnection(configuration, purpose: "administration")
         connection = made
+        generation += 1
         server = (made.serverProduct, made.serverVersion, made.frameMax)
         try open()
     }
@@ -174,6 +177,22 @@ final class AdminChannel: ConnectionRole {
             }
             _ = try event()
         }
+    }
+
+    /// Asks for single messages; fewer come when the queue is empty.
+    func get(_ queue: String, atMost count: Int) throws(QueueError) -> [IncomingMessage] {
+        deadline = max(deadline, QueueClock.system.now() + configuration.commandTimeout)
+        for _ in 0..<count { try send(.get(queue: queue)) }
+        var answers = 0
+        while answers < count {
+            switch try event() {
+            case .empty: answers += 1
+            case .message(let message) where message.isAnswer: answers += 1
+            default: break
+            }
+        }
+        defer { arrived.removeAll() }
+        return Array(arrived)
     }
 
     private func readAll() throws(QueueError) {

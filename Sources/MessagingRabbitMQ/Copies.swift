@@ -17,7 +17,10 @@ enum Copies {
         }
         var wire = WireMessage(message)
         wire.rest.timestamp = UInt64(clamping: now / 1000)
-        return send(wire, to: RabbitNames.exchange(queue), isExchange: true, after: delay)
+        var copy = send(wire, to: RabbitNames.exchange(queue), isExchange: true, after: delay)
+        // Through an exchange of the queue's own, which does not lead to the levels while the queue is closed.
+        if copy.exchange == DelayPlan.top { copy.exchange = RabbitNames.later(queue) }
+        return copy
     }
 
     /// A failed message for the same group, after a delay.
@@ -33,6 +36,7 @@ enum Copies {
     ) -> OutgoingMessage {
         var wire = failed(wire, attempt: attempt, error: error, consumer: consumer, now: now)
         wire.attempts = attempt
+        wire.until = delay > .zero ? now + delay.milliseconds : nil
         return send(wire, to: RabbitNames.group(queue, group), isExchange: false, after: delay.milliseconds)
     }
 

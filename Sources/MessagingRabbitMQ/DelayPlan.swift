@@ -36,6 +36,15 @@ enum DelayPlan {
         return key + destination
     }
 
+    /// Where a message with this routing key goes in the end, and how long it takes from a level at most.
+    static func route(_ key: String, from level: Int) -> (destination: String, milliseconds: Int64)? {
+        let words = key.split(separator: ".", maxSplits: levels, omittingEmptySubsequences: false)
+        guard words.count == levels + 1, let destination = words.last, 0..<levels ~= level else { return nil }
+        var units: Int64 = 0
+        for bit in 0...level where words[levels - 1 - bit] == "1" { units += 1 << Int64(bit) }
+        return (String(destination), units * unit)
+    }
+
     /// What has to be bound to `out` so that a destination gets its messages.
     static func binding(_ destination: String) -> String { String(repeating: "*.", count: levels) + destination }
 

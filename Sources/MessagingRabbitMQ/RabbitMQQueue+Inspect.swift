@@ -13,7 +13,9 @@ extension RabbitMQQueue {
             let levels = (0..<DelayPlan.levels).map(DelayPlan.name)
             return try channel.calls((parts + levels).map { .queueExists($0) })
         }
-        let waiting = replies.dropFirst(2 * groups.count).reduce(0) { $0 + $1.messages }
+        // What this client has reserved is on no queue and counts all the same.
+        let reserved = try await transfers.counts(of: queue)
+        let waiting = replies.dropFirst(2 * groups.count).reduce(reserved.waiting) { $0 + $1.messages }
         let delayed: Figure =
             waiting == 0
             ? .estimate(0)
@@ -27,7 +29,7 @@ extension RabbitMQQueue {
                     ready: .exact(ready.messages),
                     inFlight: await inFlight(queue, group),
                     delayed: delayed,
-                    dead: .exact(dead.messages),
+                    dead: .exact(dead.messages + reserved.dead[group, default: 0]),
                     // One that does not wait for messages at the moment has no subscription.
                     consumers: .estimate(ready.consumers),
                     oldestAge: nil

@@ -21,10 +21,17 @@ extension RabbitMQQueue {
                 try walk.end()
                 throw conflict
             }
-            try channel.calls(Topology.exchange(definition.name))
+            let isOpen = records.current?.isOpen ?? true
+            func allowed(_ methods: [AMQPMethod]) -> [AMQPMethod] {
+                isOpen ? methods : Topology.withoutIntake(methods, of: definition.name)
+            }
+            try channel.calls(
+                allowed(Topology.exchange(definition.name) + Topology.later(definition.name))
+                    + (isOpen ? [] : Topology.closed(definition.name, groups: (existing?.groups ?? []).map(\.name)))
+            )
             var ready: [String: Int] = [:]
             for group in existing?.groups ?? [] {
-                ready[group.name] = try channel.calls(Topology.group(definition.name, group))[1].messages
+                ready[group.name] = try channel.calls(allowed(Topology.group(definition.name, group)))[1].messages
             }
             if let refusal = DeclarePlan.missedHistory(existing, definition, ready: ready) {
                 try walk.end()
@@ -32,10 +39,12 @@ extension RabbitMQQueue {
             }
             let merged = DeclarePlan.merged(existing, definition)
             for group in merged.groups where ready[group.name] == nil {
-                try channel.calls(Topology.group(definition.name, group))
+                try channel.calls(allowed(Topology.group(definition.name, group)))
+                if !isOpen { try channel.calls(Topology.closed(definition.name, groups: [group.name])) }
             }
             if merged.groups.count != existing?.groups.count {
-                let record = QueueRecord(merged, revision: (records.current?.revision ?? 0) + 1)
+                var record = QueueRecord(merged, revision: (records.current?.revision ?? 0) + 1)
+                record.closed = records.current?.closed
                 guard try channel.publish([record.message()]).count == 1 else {
                     throw QueueError(.unavailable, "the broker did not take the record of the queue")
                 }
@@ -48,7 +57,7 @@ extension RabbitMQQueue {
     }
 
     /// The records of one queue; several when a change was cut off before the old one was removed.
-    private static func records(
+    static func records(
         _ walk: Walk,
         of queue: String
     ) throws(QueueError) -> (current: QueueRecord?, tags: [UInt64]) {
@@ -93,15 +102,20 @@ extension RabbitMQQueue {
     public func definition(of queue: String) async throws(QueueError) -> QueueDefinition? {
         try NameRules.validate(queue: queue)
         try checkOpen()
-        let definition = try await administration.run(queue) { (channel) throws(QueueError) in
+        return try await record(of: queue)?.definition
+    }
+
+    /// What the broker keeps of a queue.
+    func record(of queue: String) async throws(QueueError) -> QueueRecord? {
+        let record = try await administration.run(queue) { (channel) throws(QueueError) in
             try channel.calls(Topology.registry)
             let walk = Walk(channel: channel, queue: RabbitNames.registry)
             let records = try Self.records(walk, of: queue)
             try walk.end()
-            return records.current?.definition
+            return records.current
         }
-        state.withLock { $0.definitions[queue] = definition }
-        return definition
+        state.withLock { $0.definitions[queue] = record?.definition }
+        return record
     }
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
@@ -165,12 +179,22 @@ extension RabbitMQQueue {
     /// Forgets what this client knows of a queue.
     func forget(_ queue: String) { state.withLock { $0.definitions[queue] = nil } }
 
-    /// Tells a queue that was deleted from one that has lost a part of itself.
+    /// Tells a queue that was deleted, and one that was closed, from one that has lost a part of itself.
     func explained(_ error: QueueError, _ queue: String) async -> QueueError {
         guard error.code == .topologyLost else { return error.about(queue) }
         forget(queue)
-        guard case .some(.none) = try? await definition(of: queue) else { return error.about(queue) }
-        return Self.missing(queue)
+        let found: QueueRecord?
+        do throws(QueueError) {
+            found = try await record(of: queue)
+        } catch _ {
+            return error.about(queue)
+        }
+        guard let found else { return Self.missing(queue) }
+        return found.isOpen ? error.about(queue) : Self.closed(queue)
+    }
+
+    private static func closed(_ queue: String) -> QueueError {
+        QueueError(.queueClosed, "the queue is closed for publications", queue: queue)
     }
 
     /// Runs steps of administration on a queue that this client knows; it may have been deleted since.

@@ -15,12 +15,15 @@ public final class RabbitMQQueue: MessageQueue {
         var capabilities: Capabilities?
         var frameMax = 131072
         var hasLevels = false
+        var restored = RestoredIDs()
+        var readAhead: ReadAhead?
         var isClosed = false
     }
 
     let configuration: RabbitMQConfiguration
     let publisher: Publisher
     let administration: Administration
+    let transfers: TransferSession
     let management: ManagementClient?
     let logger: Logger
     let state = Mutex(State())
@@ -41,6 +44,7 @@ public final class RabbitMQQueue: MessageQueue {
         self.logger = logger
         publisher = Publisher(configuration, logger: logger)
         administration = Administration(configuration, logger: logger)
+        transfers = TransferSession(configuration, logger: logger)
         management = ManagementClient(configuration)
     }
 
@@ -105,8 +109,8 @@ public final class RabbitMQQueue: MessageQueue {
         func isLost(_ outcome: PublishOutcome?) -> Bool { outcome?.error?.code == .topologyLost }
         guard let error = outcomes.first(where: isLost)??.error else { return }
         let reason = await explained(error, queue)
-        guard reason.code == .notFound else { return }
-        if outcomes.allSatisfy(isLost) { throw reason }
+        guard [.notFound, .queueClosed].contains(reason.code) else { return }
+        if reason.code == .notFound, outcomes.allSatisfy(isLost) { throw reason }
         for index in outcomes.indices where isLost(outcomes[index]) { outcomes[index] = .refused(reason) }
     }
 
@@ -173,6 +177,7 @@ public final class RabbitMQQueue: MessageQueue {
             for consumer in consumers { group.addTask { await consumer.close() } }
         }
         publisher.close()
+        await transfers.close()
         await administration.close()
     }
 }

@@ -13,6 +13,9 @@ enum RabbitNames {
     /// The exchange that producers publish to.
     static func exchange(_ queue: String) -> String { shortened("mq.\(queue)") }
 
+    /// The exchange that producers publish to what is due later.
+    static func later(_ queue: String) -> String { shortened("mq.\(queue)@later") }
+
     /// The queue of a group; a plain publish to it is a message of this group alone.
     static func group(_ queue: String, _ group: String) -> String { shortened("mq.\(queue)@\(group)") }
 

@@ -7,7 +7,8 @@ enum RabbitProbe {
     static let noReplay = "a message leaves its group's queue when it is acknowledged, and no other copy is kept"
     static let noBound =
         "a quorum queue keeps a bound only roughly: it refuses late, and takes messages again below four fifths"
-    static let noScheduleList = "what waits in the delay levels can be neither listed nor taken out"
+    static let noScheduleList =
+        "all queues share the delay levels, and a look at them holds up what others have there; only a transfer looks"
     static let noDeduplication = "the broker does not know ids; skip repeated ones with a ProcessedStore"
 
     static func capabilities(product: String, version: String, maxBodyBytes: Int) -> Capabilities {
@@ -62,6 +63,10 @@ enum RabbitProbe {
         .replay: .unavailable(noReplay),
         .boundedQueue: .unavailable(noBound),
         .atMostOnce: .emulated("acknowledged before the hand-over"),
+        .transfer: .emulated(
+            "what waits and what is dead is taken out unacknowledged, as long as the connection lives; what is ready is taken "
+                + "out by consuming it; what another client writes in again is there twice"
+        ),
         .deletion: .emulated(
             "its parts are removed one after the other; what waits in the delay levels, which all queues share, is dropped "
                 + "when its time comes, unless there is a queue of the same name again by then"

@@ -23,6 +23,10 @@ struct QueueRecord: Codable, Sendable, Equatable {
     /// Grows with each change, so that of two records of one queue the newer is known.
     var revision: Int
     var groups: [Group]
+    /// Whether the queue takes no publications; missing when it does.
+    var closed: Bool?
+
+    var isOpen: Bool { closed != true }
 
     init(_ definition: QueueDefinition, revision: Int) {
         queue = definition.name

@@ -34,7 +34,7 @@ enum Topology {
     static func removal(_ queue: String, groups: [String]) -> [AMQPMethod] {
         groups.map { .queueDelete(RabbitNames.group(queue, $0)) }
             + groups.map { .queueDelete(RabbitNames.dead(queue, $0)) }
-            + [.exchangeDelete(RabbitNames.exchange(queue))]
+            + [.exchangeDelete(RabbitNames.exchange(queue)), .exchangeDelete(RabbitNames.later(queue))]
     }
 
     /// The parts of a group; the answer to the second one counts what is ready.

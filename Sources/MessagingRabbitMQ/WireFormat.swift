@@ -27,6 +27,10 @@ struct WireMessage: Sendable {
     var redrives = 0
     /// What is left of a delay that was too long for one walk down the levels.
     var delayLeft: Int64 = 0
+    /// Until when a retry waits.
+    var until: Int64?
+    /// Whether it came from another backend and may be there twice.
+    var mayBeDouble = false
     // Of dead letters only.
     var deadID: String?
     var group: String?
@@ -100,6 +104,8 @@ enum WireFormat {
         if wire.attempts > 0 { own.append(AMQPHeader("mq-attempts", .number(Int64(wire.attempts)))) }
         if wire.redrives > 0 { own.append(AMQPHeader("mq-redrives", .number(Int64(wire.redrives)))) }
         if wire.delayLeft > 0 { own.append(AMQPHeader("mq-delay-left", .number(wire.delayLeft))) }
+        if let time = wire.until { own.append(AMQPHeader("mq-until", .number(time))) }
+        if wire.mayBeDouble { own.append(AMQPHeader("mq-maybe-dup", .bool(true))) }
         if !wire.history.isEmpty { own.append(AMQPHeader("mq-history", .text(encode(wire.history)))) }
         if let text = wire.deadID { own.append(AMQPHeader("mq-dead-id", .text(text))) }
         if let text = wire.group { own.append(AMQPHeader("mq-group", .text(text))) }
@@ -159,6 +165,8 @@ enum WireFormat {
             case "mq-attempts": wire.attempts = count(header, &wire)
             case "mq-redrives": wire.redrives = count(header, &wire)
             case "mq-delay-left": wire.delayLeft = max(0, number(header, &wire) ?? 0)
+            case "mq-until": wire.until = number(header, &wire)
+            case "mq-maybe-dup": wire.mayBeDouble = header.value == .bool(true)
             case "mq-history":
                 // A history that another program broke is no reason to lose its message.
                 wire.history = (try? JSONDecoder().decode([Failure].self, from: Data(header.value.headerBytes))) ?? []

@@ -15,6 +15,8 @@ struct RedisKeys: Sendable, Hashable {
     var held: String { "{\(queue)}:held" }
     /// Dead letters that are on their way elsewhere.
     var reserved: String { "{\(queue)}:reserved" }
+    /// Their ids, in an order.
+    var reservedIDs: String { "{\(queue)}:reserved:ids" }
     /// The ids of what was restored.
     var restored: String { "{\(queue)}:restored" }
     /// Where the due time of a new earliest message is announced.

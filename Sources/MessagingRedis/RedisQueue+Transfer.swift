@@ -17,14 +17,18 @@ extension RedisQueue {
         limit: Int
     ) async throws(QueueError) -> Page<StoredMessage> {
         let limit = try await checkedLimit(limit, queue)
-        if group == nil, [.ready, .inFlight, .waiting].contains(state) {
+        let needsGroup = [.ready, .inFlight, .waiting].contains(state)
+        if group == nil, needsGroup {
             throw QueueError(.invalidArgument, "the state '\(state.rawValue)' needs a group", queue: queue)
+        }
+        if let after, !TransferPlan.isCursor(after, of: state) {
+            throw QueueError(.invalidArgument, "'after' is not from a page before", queue: queue)
         }
         let keys = RedisKeys(queue: queue)
         let call = ScriptCall(
             .stored,
-            keys: [keys.log, keys.meta, keys.deadLetters, keys.due, keys.held, keys.reserved],
-            [keys.groupPrefix, state.rawValue, group ?? "", after ?? "", String(limit)]
+            keys: [keys.log, keys.meta, keys.deadLetters, keys.due, keys.held, keys.reserved, keys.reservedIDs],
+            [keys.groupPrefix, state.rawValue, needsGroup ? group ?? "" : "", after ?? "", String(limit)]
         )
         return try await link.run(call, queue: queue).read(queue) {
             (cursor) throws(RedisReplyCursor.Unexpected) in
@@ -99,7 +103,7 @@ extension RedisQueue {
         return try await forEach(ids, of: queue) { page in
             ScriptCall(
                 .transfer,
-                keys: [keys.meta, keys.deadLetters, keys.due, keys.held, keys.reserved],
+                keys: [keys.meta, keys.deadLetters, keys.due, keys.held, keys.reserved, keys.reservedIDs],
                 [keys.groupPrefix, keys.wake, step] + page
             )
         }
@@ -108,26 +112,29 @@ extension RedisQueue {
     public func restore(_ messages: [StoredMessage], to queue: String) async throws(QueueError) -> [PublishOutcome] {
         try await requireQueue(queue)
         let limit = configuration.maxBodyBytes
-        var outcomes: [PublishOutcome] = []
-        for start in stride(from: 0, to: messages.count, by: 100) {
-            let page = messages[start..<min(start + 100, messages.count)]
-            let problems = page.map { stored in
-                stored.state == .dead && stored.group == nil
-                    ? QueueError(.invalidArgument, "a dead letter must name its group", queue: queue)
-                    : MessageRules.problem(stored.message, maxBodyBytes: limit, queue: queue)
-            }
-            let written = zip(page, problems).filter { $1 == nil }.map(\.0)
-            var answers =
-                written.isEmpty ? [] : try await link.run(restoreCall(written, queue), queue: queue).strings[...]
-            for (stored, problem) in zip(page, problems) {
-                if let problem {
-                    outcomes.append(.refused(problem))
-                } else {
-                    outcomes.append(Self.outcome(answers.popFirst() ?? "", stored, queue))
+        var outcomes = messages.map { stored in
+            TransferPlan.problem(stored, maxBodyBytes: limit, queue: queue).map { PublishOutcome.refused($0) }
+        }
+        let sound = outcomes.indices.filter { outcomes[$0] == nil }
+        for chunk in Self.chunks(sound.map { messages[$0].message }) {
+            let indices = sound[chunk]
+            let failure: QueueError
+            do throws(QueueError) {
+                var answers = try await link.run(restoreCall(indices.map { messages[$0] }, queue), queue: queue)
+                    .strings[...]
+                for index in indices {
+                    outcomes[index] = TransferPlan.outcome(answers.popFirst() ?? "", messages[index], queue)
                 }
+                continue
+            } catch {
+                failure = error.about(queue)
+            }
+            if failure.code != .indeterminate, chunk.lowerBound == 0 { throw failure }
+            for index in indices {
+                outcomes[index] = failure.code == .indeterminate ? .indeterminate(failure) : .refused(failure)
             }
         }
-        return outcomes
+        return outcomes.map { $0 ?? .refused(QueueError(.brokerError, "Redis sent no outcome", queue: queue)) }
     }
 
     private func restoreCall(_ messages: [StoredMessage], _ queue: String) -> ScriptCall {
@@ -143,7 +150,7 @@ extension RedisQueue {
             writer.word(keys.wake)
             for (stored, state) in zip(messages, states) {
                 writer.word(stored.id)
-                writer.word(stored.group == nil ? "q" : stored.death == nil ? "g" : "d")
+                writer.word(TransferPlan.kind(stored))
                 writer.word(stored.group ?? "")
                 writer.word(stored.due.map { String(UnixTime.milliseconds($0)) } ?? "")
                 writer.word(String(WireFormat.words(stored.message) + 2 * state.count))
@@ -153,18 +160,6 @@ extension RedisQueue {
                     writer.word(value)
                 }
             }
-        }
-    }
-
-    private static func outcome(_ code: String, _ stored: StoredMessage, _ queue: String) -> PublishOutcome {
-        switch code {
-        case "A": .accepted
-        case "D": .duplicate
-        case "G":
-            .refused(
-                QueueError(.notFound, "there is no group '\(stored.group ?? "")'; declare it first", queue: queue)
-            )
-        default: .refused(RedisErrors.error(code, queue: queue))
         }
     }
 
@@ -178,9 +173,12 @@ extension RedisQueue {
         after: String?,
         limit: Int
     ) async throws(QueueError) -> Page<RememberedID> {
-        _ = try await checkedLimit(limit, queue)
+        let limit = try await checkedLimit(limit, queue)
+        if let after, UInt64(after) == nil {
+            throw QueueError(.invalidArgument, "'after' is not from a page before", queue: queue)
+        }
         let keys = RedisKeys(queue: queue)
-        let call = ScriptCall(.remembered, keys: [keys.meta], [keys.dedupePrefix, after ?? "0"])
+        let call = ScriptCall(.remembered, keys: [keys.meta], [keys.dedupePrefix, after ?? "0", String(limit)])
         return try await link.run(call, queue: queue).read(queue) { (cursor) throws(RedisReplyCursor.Unexpected) in
             let count = try cursor.array() ?? 0
             let next = try cursor.string()
@@ -201,30 +199,6 @@ extension RedisQueue {
             let words = page.flatMap { [$0.id.rawValue, String(UnixTime.milliseconds($0.until))] }
             _ = try await link.run(ScriptCall(.remember, keys: [keys.meta], [keys.dedupePrefix] + words), queue: queue)
         }
-    }
-}
-
-extension WireFormat {
-    /// The fields beside the message that say how far it had come elsewhere.
-    static func state(of stored: StoredMessage) -> [(String, [UInt8])] {
-        var fields: [(String, [UInt8])] = []
-        func add(_ name: String, _ text: String) { fields.append((name, Array(text.utf8))) }
-        if let published = stored.publishedAt { add("mq-published", String(UnixTime.milliseconds(published))) }
-        if let due = stored.due { add("mq-due", String(UnixTime.milliseconds(due))) }
-        if stored.redrives > 0 { add("mq-redrives", String(stored.redrives)) }
-        if let history = HistoryCoder.encode(stored.history) { fields.append(("mq-history", history)) }
-        guard let death = stored.death else {
-            if stored.attempts > 0 { add("retry_count", String(stored.attempts)) }
-            return fields
-        }
-        add("original_message_id", stored.message.id.rawValue)
-        add("retry_count", String(max(0, stored.attempts - 1)))
-        add("mq-attempts", String(stored.attempts))
-        add("mq-group", stored.group ?? "")
-        add("mq-reason", death.reason.rawValue)
-        if let error = death.error { add("error", Failure.shortened(error)) }
-        if let failedAt = death.failedAt { add("failed_at", TimestampCoder.encode(failedAt)) }
-        return fields
     }
 }
 #endif

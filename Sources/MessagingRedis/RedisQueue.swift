@@ -89,7 +89,7 @@ public final class RedisQueue: MessageQueue {
             .remove,
             keys: [
                 keys.log, keys.meta, keys.deadLetters, keys.due, keys.held, RedisKeys.registry, keys.reserved,
-                keys.restored,
+                keys.reservedIDs, keys.restored,
             ],
             [String(Self.tombstone.milliseconds)]
         )

@@ -155,7 +155,7 @@ struct DelayPlanTests {
         let past = Message(text: "x", due: .at(UnixTime.date(1000)))
         #expect(Copies.publication(past, queue: "q", now: 2000).exchange == "mq.q")
         let soon = Copies.publication(past, queue: "q", now: 0)
-        #expect(soon.exchange == DelayPlan.top && units(soon.routingKey) == 10)
+        #expect(soon.exchange == RabbitNames.later("q") && units(soon.routingKey) == 10)
     }
 
     @Test func everyLevelLeadsToTheNextLowerOne() {

@@ -5,6 +5,12 @@
 /// dead letters) is reserved. A reserved message is neither lost nor delivered, promoted, sent again, cancelled or
 /// discarded by others until it is put back or removed. Every call can be repeated after a crash.
 public protocol QueueTransfer: Sendable {
+    /// What cannot be done here, with the reasons; a backend that does not say has no limits.
+    ///
+    /// - Returns: The limits.
+    /// - Throws: `QueueError`: `unavailable`.
+    func limits() async throws(QueueError) -> TransferLimits
+
     /// Lists what a queue holds in one state, in a stable order, without changing anything.
     ///
     /// - Parameters:

@@ -7,6 +7,8 @@ public protocol TransferDecorator: QueueTransfer {
 // The contract of each member stands in `QueueTransfer`; here is only where it goes.
 // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
 extension TransferDecorator {
+    public func limits() async throws(QueueError) -> TransferLimits { try await base.limits() }
+
     public func stored(
         in queue: String,
         state: StoredMessage.State,

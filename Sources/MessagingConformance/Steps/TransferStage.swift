@@ -10,6 +10,7 @@ import Foundation
 final class TransferStage {
     let stage: Stage
     let transfer: any QueueTransfer
+    let limits: TransferLimits
     private var holder: (any QueueConsumer)?
     /// The dead letter of ``fill(until:)``.
     private(set) var deadLetter: String?
@@ -17,11 +18,14 @@ final class TransferStage {
     init(_ harness: any ConformanceHarness) async throws {
         stage = try await Stage(harness)
         transfer = try stage.transfer()
+        limits = try await transfer.limits()
     }
 
     var name: String { stage.name }
     /// What can be reserved.
-    let reservable: [StoredMessage.State] = [.waiting, .scheduled, .dead]
+    var reservable: [StoredMessage.State] { [.waiting, .scheduled, .dead].filter { limits.unlisted[$0] == nil } }
+    /// Long enough to look at what waits before it is due.
+    var later: Duration { stage.unit * 2 + stage.harness.tolerance }
 
     /// Puts one message into each state; what waits is due after the time.
     func fill(until later: Duration? = nil) async throws -> [StoredMessage.State: Message] {
@@ -55,17 +59,27 @@ final class TransferStage {
         for state in [StoredMessage.State.scheduled, .ready] {
             if let message = states[state] { try await stage.publish([message]) }
         }
+        try await stage.expectFigures(ready: 1, dead: 1)
         return states
     }
 
-    /// The figures, without what time alone changes.
+    /// The figures that the backend calls exact, without what time alone changes.
     func statistics() async throws -> [Int?] {
         let statistics = try await stage.queue.statistics(of: name)
         let group = statistics["workers"]
-        return [
-            group?.ready.value, group?.inFlight.value, group?.delayed.value, group?.dead.value,
-            statistics.scheduled.value,
-        ]
+        return [group?.ready, group?.inFlight, group?.delayed, group?.dead, statistics.scheduled]
+            .map { $0?.grade == .exact ? $0?.value : nil }
+    }
+
+    /// Checks the figures, allowing the backend the tolerance to bring them up to date.
+    func expectStatistics(_ expected: [Int?], _ what: String) async throws {
+        let end = stage.harness.now + stage.harness.tolerance
+        while true {
+            let found = try await statistics()
+            if found == expected { return }
+            try expect(stage.harness.now < end, "\(what) is \(found), expected \(expected)")
+            try await stage.harness.advance(by: stage.step)
+        }
     }
 
     func page(

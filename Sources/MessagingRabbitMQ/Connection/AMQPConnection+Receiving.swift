@@ -65,7 +65,8 @@ extension AMQPConnection {
                     tag: tag,
                     isAnswer: isAnswer,
                     properties: message.properties,
-                    body: message.body
+                    body: message.body,
+                    routingKey: message.routingKey
                 )
             )
         case .returned(let code, let text): return .returned(message.properties, code: code, text: text)
@@ -84,6 +85,7 @@ extension AMQPConnection {
             let found = load(amqp_basic_get_ok_t.self)
             let purpose = Purpose.delivery(tag: found.delivery_tag, isAnswer: true)
             partial = Partial(purpose: purpose)
+            partial?.routingKey = AMQPMemory.text(found.routing_key)
             return nil
         case MQ_BASIC_RETURN:
             let back = load(amqp_basic_return_t.self)
@@ -134,7 +136,8 @@ extension AMQPConnection {
         MQ_EXCHANGE_DELETE_OK.rawValue: .exchangeDelete, MQ_EXCHANGE_BIND_OK.rawValue: .exchangeBind,
         MQ_QUEUE_DELETE_OK.rawValue: .queueDelete, MQ_QUEUE_BIND_OK.rawValue: .queueBind,
         MQ_BASIC_QOS_OK.rawValue: .prefetch, MQ_BASIC_CONSUME_OK.rawValue: .consume,
-        MQ_BASIC_CANCEL_OK.rawValue: .cancel,
+        MQ_BASIC_CANCEL_OK.rawValue: .cancel, MQ_EXCHANGE_UNBIND_OK.rawValue: .exchangeUnbind,
+        MQ_QUEUE_UNBIND_OK.rawValue: .queueUnbind,
     ]
 }
 #endif

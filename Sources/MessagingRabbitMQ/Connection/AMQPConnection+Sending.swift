@@ -49,6 +49,14 @@ extension AMQPConnection {
             var bind = amqp_queue_bind_t()
             (bind.queue, bind.exchange, bind.routing_key) = (arena.copy(name), arena.copy(exchange), arena.copy(key))
             try send(MQ_QUEUE_BIND, bind)
+        case .exchangeUnbind(let name, let source, let key):
+            var bind = amqp_exchange_unbind_t()
+            (bind.destination, bind.source, bind.routing_key) = (arena.copy(name), arena.copy(source), arena.copy(key))
+            try send(MQ_EXCHANGE_UNBIND, bind)
+        case .queueUnbind(let name, let exchange, let key):
+            var bind = amqp_queue_unbind_t()
+            (bind.queue, bind.exchange, bind.routing_key) = (arena.copy(name), arena.copy(exchange), arena.copy(key))
+            try send(MQ_QUEUE_UNBIND, bind)
         case .prefetch(let count):
             try send(MQ_BASIC_QOS, amqp_basic_qos_t(prefetch_size: 0, prefetch_count: count, global: 0))
         case .consume(let queue, let tag):

@@ -49,6 +49,7 @@ final class AMQPConnection {
         var purpose: Purpose
         var properties = AMQPProperties()
         var body: [UInt8] = []
+        var routingKey = ""
         /// How much of the body is missing; `nil` before the header has come.
         var missing: UInt64?
     }

@@ -7,10 +7,12 @@ enum AMQPMethod: Sendable, Equatable {
     case exchangeDeclare(String, type: String, arguments: AMQPTable = [])
     case exchangeDelete(String)
     case exchangeBind(String, source: String, key: String)
+    case exchangeUnbind(String, source: String, key: String)
     case queueDeclare(String, arguments: AMQPTable)
     case queueExists(String)
     case queueDelete(String)
     case queueBind(String, exchange: String, key: String)
+    case queueUnbind(String, exchange: String, key: String)
     case prefetch(UInt16)
     case consume(queue: String, tag: String)
     case cancel(tag: String)
@@ -27,9 +29,11 @@ enum AMQPMethod: Sendable, Equatable {
         case .exchangeDeclare: .exchangeDeclare
         case .exchangeDelete: .exchangeDelete
         case .exchangeBind: .exchangeBind
+        case .exchangeUnbind: .exchangeUnbind
         case .queueDeclare, .queueExists: .queueDeclare
         case .queueDelete: .queueDelete
         case .queueBind: .queueBind
+        case .queueUnbind: .queueUnbind
         case .prefetch: .prefetch
         case .consume: .consume
         case .cancel: .cancel
@@ -43,6 +47,7 @@ struct AMQPReply: Sendable, Equatable {
     enum Kind: Sendable, Equatable {
         case channelOpen, channelClose, confirmSelect, exchangeDeclare, exchangeDelete, exchangeBind
         case queueDeclare, queueDelete, queueBind, prefetch, consume, cancel
+        case exchangeUnbind, queueUnbind
     }
 
     var kind: Kind
@@ -59,9 +64,12 @@ final class IncomingMessage: Sendable {
     let isAnswer: Bool
     let properties: AMQPProperties
     let body: [UInt8]
+    /// What it was published with, of the answer to a `get`.
+    let routingKey: String
 
-    init(tag: UInt64, isAnswer: Bool, properties: AMQPProperties, body: [UInt8]) {
+    init(tag: UInt64, isAnswer: Bool, properties: AMQPProperties, body: [UInt8], routingKey: String = "") {
         self.tag = tag
+        self.routingKey = routingKey
         self.isAnswer = isAnswer
         self.properties = properties
         self.body = body

@@ -73,14 +73,16 @@ local function finish(stream, group, ids, private)
   end
 end
 
--- The fields of an entry as it leaves the stream it was published to: from here on its id and time travel with it.
-local function carry(stream, id)
-  local e = redis.call('XRANGE', stream, id, id)
-  if #e == 0 then return nil end
-  local fields = e[1][2]
+-- What travels with the fields of an entry that leaves the stream it was published to: its id and time.
+local function named(fields, id)
   if not get(fields, 'mq-id') then put(fields, 'mq-id', id) end
   if not get(fields, 'mq-published') then put(fields, 'mq-published', string.match(id, '^(%d+)')) end
   return fields
+end
+
+local function carry(stream, id)
+  local e = redis.call('XRANGE', stream, id, id)
+  return #e == 1 and named(e[1][2], id) or nil
 end
 
 local function attempt_of(fields)
@@ -139,7 +141,7 @@ local reserved_from = 4000000000000000
 
 -- Puts something aside until it is due, and tells every process when it has become the next one.
 local function hold(due, held, wake, member, at, fields)
-  at = math.min(at, reserved_from - 1)
+  at = math.max(0, math.min(at, reserved_from - 1))
   local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
   redis.call('HSET', held, member, cmsgpack.pack(fields))
   redis.call('ZADD', due, string.format('%d', at), member)

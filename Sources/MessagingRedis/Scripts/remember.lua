@@ -4,9 +4,14 @@ if not s[1] then return redis.error_reply('NOTFOUND the queue is not declared') 
 local generation, t, count = s[3] and '@' .. s[3] or '', now(), 0
 if tonumber(s[2]) == 0 then return 0 end
 for i = 2, #ARGV, 2 do
-  local left = tonumber(ARGV[i + 1]) - t
-  if left > 0 and redis.call('SET', ARGV[1] .. ARGV[i], 'carried:*' .. generation, 'PX', left, 'NX') then
-    count = count + 1
+  local key, left = ARGV[1] .. ARGV[i], tonumber(ARGV[i + 1]) - t
+  if left > 0 then
+    local seen = redis.call('GET', key)
+    -- What a deleted queue of this name has left behind says nothing.
+    if not seen or (string.match(seen, '@%d+$') or '') ~= generation then
+      redis.call('SET', key, 'carried:*' .. generation, 'PX', string.format('%d', math.min(left, 1000000000000000)))
+      count = count + 1
+    end
   end
 end
 return count

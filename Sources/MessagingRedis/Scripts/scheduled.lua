@@ -6,7 +6,7 @@ for i = 1, #page, 2 do
   local packed = tonumber(page[i + 1]) < reserved_from and redis.call('HGET', KEYS[3], page[i])
   if packed then
     local row = cmsgpack.unpack(packed)
-    table.insert(row, 1, page[i + 1])
+    table.insert(row, 1, string.format('%d', tonumber(page[i + 1])))
     result[#result + 1] = row
   end
 end

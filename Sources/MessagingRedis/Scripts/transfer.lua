@@ -1,6 +1,6 @@
 -- Messages on their way elsewhere: what waits gets a time that never comes, dead letters a place of their own. Both count
 -- as before.
--- KEYS meta dlq due held reserved   ARGV prefix-of-group-keys wake step id…   → 1 or 0 per id; steps: reserve, put-back, remove
+-- KEYS meta dlq due held reserved reserved-ids   ARGV prefix-of-group-keys wake step id…   → 1 or 0 per id; steps: reserve, put-back, remove
 local meta, dlq, reserved, step = KEYS[1], KEYS[2], KEYS[5], ARGV[3]
 if redis.call('EXISTS', meta) == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
 
@@ -29,7 +29,11 @@ local function dead(id, entry)
     if packed then return 1 end
     local e = redis.call('XRANGE', dlq, entry, entry)
     if #e == 0 then return 0 end
-    redis.call('HSET', reserved, id, cmsgpack.pack(e[1][2]))
+    local fields = e[1][2]
+    -- A letter of another program goes by its entry's id, which it would lose here.
+    if not get(fields, 'mq-id') then put(fields, 'mq-id', get(fields, 'original_message_id') or entry) end
+    redis.call('HSET', reserved, id, cmsgpack.pack(fields))
+    redis.call('ZADD', KEYS[6], 0, id)
     redis.call('XDEL', dlq, entry)
     return 1
   end
@@ -42,6 +46,7 @@ local function dead(id, entry)
     if group then redis.call('HINCRBY', meta, 'group:' .. group .. ':dead', -1) end
   end
   redis.call('HDEL', reserved, id)
+  redis.call('ZREM', KEYS[6], id)
   return 1
 end
 

@@ -1,0 +1,40 @@
+/// What a transfer cannot do here although there is one, with the reasons.
+///
+/// Who moves a queue adapts to it: what cannot be listed is carried over when a consumer gets it, and what may be written
+/// in twice is looked at afterwards.
+public struct TransferLimits: Sendable, Hashable {
+    /// No limits.
+    public static let none = TransferLimits()
+
+    /// The states that cannot be listed without disturbing them, each with the reason; ``QueueTransfer/stored(in:state:group:after:limit:)``
+    /// throws `unsupported` for them.
+    public var unlisted: [StoredMessage.State: String]
+    /// Why a message that was restored is written in again when another client repeats it; `nil` when every client
+    /// recognises it.
+    ///
+    /// What one client restores twice is always recognised, unless its first outcome was `indeterminate`.
+    public var restoresAgain: String?
+    /// Why what is reserved goes back by itself when the client ends or loses its connection; `nil` when it stays reserved.
+    public var reservesForLife: String?
+
+    /// Creates limits.
+    ///
+    /// - Parameters:
+    ///   - unlisted: The states that cannot be listed, each with the reason.
+    ///   - restoresAgain: Why another client writes in again what was restored.
+    ///   - reservesForLife: Why reservations end with the client.
+    public init(
+        unlisted: [StoredMessage.State: String] = [:],
+        restoresAgain: String? = nil,
+        reservesForLife: String? = nil
+    ) {
+        self.unlisted = unlisted
+        self.restoresAgain = restoresAgain
+        self.reservesForLife = reservesForLife
+    }
+}
+
+extension QueueTransfer {
+    /// No limits.
+    public func limits() async throws(QueueError) -> TransferLimits { .none }
+}
