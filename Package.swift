@@ -22,6 +22,7 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let redisBackend: Target.Dependency = .target(name: "MessagingRedis", condition: .when(traits: ["Redis"]))
+let kafkaBackend: Target.Dependency = .target(name: "MessagingKafka", condition: .when(traits: ["Kafka"]))
 let sqliteBackend: Target.Dependency = .target(name: "MessagingSQLite", condition: .when(traits: ["SQLite"]))
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["SQLite"]))
 let sqlite3: Target.Dependency = .product(
@@ -34,8 +35,10 @@ let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "
 // Debian's hiredis.pc names a flag that SwiftPM warns about, and its headers are where the compiler looks anyway.
 #if os(macOS)
 let hiredisPackage: String? = "hiredis"
+let rdkafkaPackage: String? = "rdkafka"
 #else
 let hiredisPackage: String? = nil
+let rdkafkaPackage: String? = nil
 #endif
 
 let package = Package(
@@ -45,6 +48,7 @@ let package = Package(
         .library(name: "Messaging", targets: ["Messaging"]),
         .library(name: "MessagingMemory", targets: ["MessagingMemory"]),
         .library(name: "MessagingRedis", targets: ["MessagingRedis"]),
+        .library(name: "MessagingKafka", targets: ["MessagingKafka"]),
         .library(name: "MessagingSQLite", targets: ["MessagingSQLite"]),
         .library(name: "MessagingConformance", targets: ["MessagingConformance"]),
         .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
@@ -52,8 +56,9 @@ let package = Package(
     ],
     traits: [
         .trait(name: "Redis", description: "The Redis Streams backend (needs libhiredis)."),
+        .trait(name: "Kafka", description: "The Apache Kafka backend (needs librdkafka)."),
         .trait(name: "SQLite", description: "The embedded durable backend (needs libsqlite3)."),
-        .default(enabledTraits: ["Redis", "SQLite"]),
+        .default(enabledTraits: ["Redis", "Kafka", "SQLite"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -111,6 +116,21 @@ let package = Package(
             resources: [.embedInCode("Scripts")],
             swiftSettings: settings
         ),
+        .systemLibrary(
+            name: "CRdKafka",
+            pkgConfig: rdkafkaPackage,
+            providers: [.apt(["librdkafka-dev"]), .brew(["librdkafka"])]
+        ),
+        .target(
+            name: "MessagingKafka",
+            dependencies: [
+                "Messaging", logging,
+                .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+                .product(name: "DequeModule", package: "swift-collections", condition: .when(traits: ["Kafka"])),
+                .product(name: "HeapModule", package: "swift-collections", condition: .when(traits: ["Kafka"])),
+            ],
+            swiftSettings: settings
+        ),
         .target(
             name: "MessagingSQLite",
             dependencies: ["Messaging", logging, grdb, sqlite3],
@@ -133,7 +153,7 @@ let package = Package(
             name: "mq",
             dependencies: [
                 "Messaging", "MessagingMemory", "MessagingConformance", "MessagingPipeline", redisBackend,
-                sqliteBackend, grdb, logging,
+                kafkaBackend, sqliteBackend, grdb, logging,
                 metrics,
                 lifecycle, httpClient,
                 .product(name: "Yams", package: "Yams"),
@@ -186,6 +206,14 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "MessagingKafkaTests",
+            dependencies: [
+                "MessagingKafka", "Messaging", "MessagingConformance", "TestSupport", logging,
+                .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "MessagingSQLiteTests",
             dependencies: [
                 "MessagingSQLite", "MessagingMemory", "Messaging", "MessagingConformance", "TestSupport", grdb, logging,
@@ -226,7 +254,7 @@ let package = Package(
         .target(name: "BrokerSupport", path: "Integration/Support", swiftSettings: settings),
         .executableTarget(
             name: "queue-child",
-            dependencies: ["Messaging", redisBackend, sqliteBackend, sqlite3, logging],
+            dependencies: ["Messaging", redisBackend, kafkaBackend, sqliteBackend, sqlite3, logging],
             path: "Integration/Child",
             swiftSettings: settings
         ),
@@ -237,6 +265,15 @@ let package = Package(
                 logging,
             ],
             path: "Integration/RedisTests",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "KafkaTests",
+            dependencies: [
+                "MessagingKafka", "Messaging", "MessagingConformance", "BrokerSupport", "TestSupport", "queue-child",
+                logging,
+            ],
+            path: "Integration/KafkaTests",
             swiftSettings: settings
         ),
         .testTarget(
@@ -251,7 +288,8 @@ let package = Package(
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "MessagingPipeline", "MessagingMemory", redisBackend, sqliteBackend, grdb, "mq", "BrokerSupport",
+                "MessagingPipeline", "MessagingMemory", redisBackend, kafkaBackend, sqliteBackend, grdb, "mq",
+                "BrokerSupport",
                 "TestSupport", "PipelineTestSupport", logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],

@@ -104,7 +104,7 @@ struct PipelineHarness {
         } else {
             arguments += ["--workers", "2", "--worker-prefix", "worker-\(number)-"]
         }
-        return try MQProcess(arguments)
+        return try MQProcess(arguments, environment: place.environment)
     }
 
     /// Whether every queue exists and has nothing left, in the order in which messages pass them.

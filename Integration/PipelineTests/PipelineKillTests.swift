@@ -19,12 +19,12 @@ struct PipelineKillTests {
     /// How often processes are killed in one round.
     private static func kills(_ kind: Place.Kind) -> Int {
         switch kind {
-        case .redis: 6
+        case .redis, .kafka: 6
         case .sqlite: 11
         }
     }
 
-    @Test(arguments: Place.Kind.allCases)
+    @Test(arguments: Place.Kind.installed)
     func seededKills(_ kind: Place.Kind) async throws {
         let harness = try await PipelineHarness(kind, statements: 1500)
         defer { harness.remove() }

@@ -2,6 +2,9 @@ import Logging
 import Messaging
 import MessagingMemory
 
+#if Kafka
+import MessagingKafka
+#endif
 #if Redis
 import MessagingRedis
 #endif
@@ -43,6 +46,11 @@ enum Backends {
         let summary: String
     }
 
+    #if Kafka
+    private static let hasKafka = true
+    #else
+    private static let hasKafka = false
+    #endif
     #if Redis
     private static let hasRedis = true
     #else
@@ -75,7 +83,12 @@ enum Backends {
             summary: "Redis Streams, Redis 7.0 or newer"
         ),
         Kind(name: "rabbitmq", schemes: ["amqp", "amqps"], isBuilt: false, summary: "RabbitMQ"),
-        Kind(name: "kafka", schemes: ["kafka"], isBuilt: false, summary: "Apache Kafka"),
+        Kind(
+            name: "kafka",
+            schemes: ["kafka", "kafkas"],
+            isBuilt: hasKafka,
+            summary: "Apache Kafka, 2.1 or newer; the pipeline keeps what is no message in the file of sqlite"
+        ),
     ]
 
     /// Opens a backend; no connection is made yet.
@@ -148,9 +161,41 @@ enum Backends {
                 stores: .redis(RedisCommands(redis))
             )
         #endif
+        #if Kafka
+        case "kafka":
+            let url =
+                chosen.text.contains("://")
+                ? chosen
+                : settings.value("kafka_url") ?? Settings.Value(text: "kafka://127.0.0.1:9092", source: chosen.source)
+            try checkUserInfo(url)
+            var configuration = try KafkaConfiguration(url: url.text)
+            if let timeout {
+                configuration.timeout = timeout
+                configuration.publishTimeout = timeout
+            }
+            return OpenBackend(
+                queue: InstrumentedQueue(KafkaQueue(configuration, logger: logger)),
+                description: configuration.description,
+                source: url.source,
+                stores: try storesBeside(settings, logger: logger)
+            )
+        #endif
         default: throw notBuilt(kind, chosen.source)
         }
     }
+
+    #if Kafka
+    /// Where the pipeline keeps what is no message when the queue's broker has only messages: in the file of `sqlite`,
+    /// which is made when it is first used, or in memory.
+    private static func storesBeside(_ settings: Settings, logger: Logger) throws -> PipelineStores {
+        #if SQLite
+        let url = settings.value("sqlite_url")?.text ?? "sqlite:\(standardFile)"
+        return .sqlite(SQLiteStorage(SQLiteQueue(try SQLiteConfiguration(url: url), logger: logger)))
+        #else
+        return .memory()
+        #endif
+    }
+    #endif
 
     /// Finds the backend that a name or URL means.
     static func kind(of chosen: Settings.Value) throws -> Kind {

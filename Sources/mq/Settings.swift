@@ -13,7 +13,10 @@ struct Settings: Sendable {
     }
 
     /// The keys of the configuration file, each with the variable that comes before it.
-    static let keys = ["backend": "MQ_BACKEND", "redis_url": "MQ_REDIS_URL", "sqlite_url": "MQ_SQLITE_URL"]
+    static let keys = [
+        "backend": "MQ_BACKEND", "redis_url": "MQ_REDIS_URL", "sqlite_url": "MQ_SQLITE_URL",
+        "kafka_url": "MQ_KAFKA_URL",
+    ]
 
     /// The names of the configuration file in the working directory, the first one that is there.
     static let fileNames = ["mq.yaml", "mq.yml", "mq.json"]
