@@ -18,11 +18,20 @@ func onlyWithRedis(_ name: String, _ package: String) -> Target.Dependency {
     .product(name: name, package: package, condition: .when(traits: ["Redis"]))
 }
 
+/// A dependency that only exists while the trait `RabbitMQ` is on.
+func onlyWithRabbitMQ(_ name: String, _ package: String) -> Target.Dependency {
+    .product(name: name, package: package, condition: .when(traits: ["RabbitMQ"]))
+}
+
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let redisBackend: Target.Dependency = .target(name: "MessagingRedis", condition: .when(traits: ["Redis"]))
 let kafkaBackend: Target.Dependency = .target(name: "MessagingKafka", condition: .when(traits: ["Kafka"]))
+let rabbitMQBackend: Target.Dependency = .target(
+    name: "MessagingRabbitMQ",
+    condition: .when(traits: ["RabbitMQ"])
+)
 let sqliteBackend: Target.Dependency = .target(name: "MessagingSQLite", condition: .when(traits: ["SQLite"]))
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["SQLite"]))
 let sqlite3: Target.Dependency = .product(
@@ -49,16 +58,19 @@ let package = Package(
         .library(name: "MessagingMemory", targets: ["MessagingMemory"]),
         .library(name: "MessagingRedis", targets: ["MessagingRedis"]),
         .library(name: "MessagingKafka", targets: ["MessagingKafka"]),
+        .library(name: "MessagingRabbitMQ", targets: ["MessagingRabbitMQ"]),
         .library(name: "MessagingSQLite", targets: ["MessagingSQLite"]),
         .library(name: "MessagingConformance", targets: ["MessagingConformance"]),
+        .library(name: "MessagingConformanceFaults", targets: ["MessagingConformanceFaults"]),
         .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
         .executable(name: "mq", targets: ["mq"]),
     ],
     traits: [
         .trait(name: "Redis", description: "The Redis Streams backend (needs libhiredis)."),
+        .trait(name: "RabbitMQ", description: "The RabbitMQ backend (needs librabbitmq)."),
         .trait(name: "Kafka", description: "The Apache Kafka backend (needs librdkafka)."),
         .trait(name: "SQLite", description: "The embedded durable backend (needs libsqlite3)."),
-        .default(enabledTraits: ["Redis", "Kafka", "SQLite"]),
+        .default(enabledTraits: ["Redis", "RabbitMQ", "Kafka", "SQLite"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -117,6 +129,23 @@ let package = Package(
             swiftSettings: settings
         ),
         .systemLibrary(
+            name: "CRabbitMQ",
+            pkgConfig: "librabbitmq",
+            providers: [.apt(["librabbitmq-dev"]), .brew(["rabbitmq-c"])]
+        ),
+        .target(
+            name: "MessagingRabbitMQ",
+            dependencies: [
+                "Messaging", logging,
+                .target(name: "CRabbitMQ", condition: .when(traits: ["RabbitMQ"])),
+                onlyWithRabbitMQ("DequeModule", "swift-collections"),
+                onlyWithRabbitMQ("AsyncHTTPClient", "async-http-client"),
+                onlyWithRabbitMQ("NIOCore", "swift-nio"),
+                onlyWithRabbitMQ("NIOHTTP1", "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        .systemLibrary(
             name: "CRdKafka",
             pkgConfig: rdkafkaPackage,
             providers: [.apt(["librdkafka-dev"]), .brew(["librdkafka"])]
@@ -124,7 +153,7 @@ let package = Package(
         .target(
             name: "MessagingKafka",
             dependencies: [
-                "Messaging", logging,
+                "Messaging", logging, metrics,
                 .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
                 .product(name: "DequeModule", package: "swift-collections", condition: .when(traits: ["Kafka"])),
                 .product(name: "HeapModule", package: "swift-collections", condition: .when(traits: ["Kafka"])),
@@ -136,7 +165,21 @@ let package = Package(
             dependencies: ["Messaging", logging, grdb, sqlite3],
             swiftSettings: settings
         ),
-        .target(name: "MessagingConformance", dependencies: ["Messaging"], swiftSettings: settings),
+        .target(
+            name: "MessagingConformance",
+            dependencies: ["Messaging", "MessagingMemory", logging],
+            swiftSettings: settings
+        ),
+        // The TCP proxy of the fault tier: apart from the suite, which does no I/O of its own.
+        .target(
+            name: "MessagingConformanceFaults",
+            dependencies: [
+                "MessagingConformance", "Messaging",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
         .target(
             name: "MessagingPipeline",
             dependencies: [
@@ -153,7 +196,7 @@ let package = Package(
             name: "mq",
             dependencies: [
                 "Messaging", "MessagingMemory", "MessagingConformance", "MessagingPipeline", redisBackend,
-                kafkaBackend, sqliteBackend, grdb, logging,
+                rabbitMQBackend, kafkaBackend, sqliteBackend, grdb, logging,
                 metrics,
                 lifecycle, httpClient,
                 .product(name: "Yams", package: "Yams"),
@@ -214,6 +257,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "MessagingRabbitMQTests",
+            dependencies: ["MessagingRabbitMQ", "Messaging", "TestSupport", logging],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "MessagingSQLiteTests",
             dependencies: [
                 "MessagingSQLite", "MessagingMemory", "Messaging", "MessagingConformance", "TestSupport", grdb, logging,
@@ -231,6 +279,15 @@ let package = Package(
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "FaultTests",
+            dependencies: [
+                "MessagingConformanceFaults", "MessagingConformance", "MessagingMemory", "Messaging", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),
@@ -254,7 +311,13 @@ let package = Package(
         .target(name: "BrokerSupport", path: "Integration/Support", swiftSettings: settings),
         .executableTarget(
             name: "queue-child",
-            dependencies: ["Messaging", redisBackend, kafkaBackend, sqliteBackend, sqlite3, logging],
+            dependencies: [
+                "Messaging", "MessagingConformance", redisBackend, rabbitMQBackend, kafkaBackend, sqliteBackend,
+                sqlite3,
+                logging,
+                .target(name: "CRabbitMQ", condition: .when(traits: ["RabbitMQ"])),
+                .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+            ],
             path: "Integration/Child",
             swiftSettings: settings
         ),
@@ -277,6 +340,17 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "RabbitMQTests",
+            dependencies: [
+                "MessagingRabbitMQ", "Messaging", "MessagingConformance", "BrokerSupport", "TestSupport", "queue-child",
+                logging, httpClient,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            path: "Integration/RabbitMQTests",
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "SQLiteTests",
             dependencies: [
                 "MessagingSQLite", "Messaging", "MessagingConformance", "BrokerSupport", "TestSupport", "queue-child",
@@ -285,10 +359,22 @@ let package = Package(
             path: "Integration/SQLiteTests",
             swiftSettings: settings
         ),
+        // The fault tier, and shipped scripts and statements that are broken on purpose.
+        .testTarget(
+            name: "BrokerFaultTests",
+            dependencies: [
+                "MessagingConformanceFaults", "MessagingConformance", "MessagingRedis", "MessagingSQLite",
+                "MessagingMemory", "Messaging", "BrokerSupport", "TestSupport", "queue-child", grdb, logging,
+            ],
+            path: "Integration/FaultTests",
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "MessagingPipeline", "MessagingMemory", redisBackend, kafkaBackend, sqliteBackend, grdb, "mq",
+                "MessagingPipeline", "MessagingMemory", redisBackend, rabbitMQBackend, kafkaBackend, sqliteBackend,
+                grdb,
+                "mq",
                 "BrokerSupport",
                 "TestSupport", "PipelineTestSupport", logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),

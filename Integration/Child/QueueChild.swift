@@ -2,6 +2,12 @@ import Foundation
 import Logging
 import Messaging
 
+#if Kafka
+import MessagingKafka
+#endif
+#if RabbitMQ
+import MessagingRabbitMQ
+#endif
 #if Redis
 import MessagingRedis
 #endif
@@ -15,7 +21,11 @@ struct QueueChild {
     private static let usage = """
         usage: queue-child worker URL QUEUE GROUP              handles messages by doing nothing
                queue-child hammer URL QUEUE GROUP NAME SECONDS publishes and handles at the same time
+               queue-child fault URL JOB                       does one job of the fault tier (JSON)
                queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
+               queue-child rabbitmq URL MESSAGES               measures RabbitMQ beside plain librabbitmq
+               queue-child kafka URL MESSAGES BYTES            measures Kafka beside plain librdkafka
+               queue-child rounds URL COUNT                    opens, consumes and closes so many times
         """
 
     static func main() async throws {
@@ -32,8 +42,17 @@ struct QueueChild {
                 name: words[4],
                 for: .seconds(Int64(words[5]) ?? 1)
             )
+        case ("fault", 3): try await FaultChildMode.run(try open(words[1]), words[2])
         #if SQLite
         case ("throughput", 3): try await ThroughputChild.run(file: words[1], messages: Int(words[2]) ?? 0)
+        #endif
+        #if RabbitMQ
+        case ("rabbitmq", 3): try await RabbitMQChild.measure(words[1], messages: Int(words[2]) ?? 0)
+        case ("rounds", 3): try await RabbitMQChild.rounds(words[1], Int(words[2]) ?? 0)
+        #endif
+        #if Kafka
+        case ("kafka", 4):
+            try await KafkaChild.measure(words[1], messages: Int(words[2]) ?? 0, bytes: Int(words[3]) ?? 0)
         #endif
         default: say(usage)
         }
@@ -43,6 +62,12 @@ struct QueueChild {
         let logger = Logger(label: "child")
         #if SQLite
         if url.hasPrefix("sqlite:") { return SQLiteQueue(try SQLiteConfiguration(url: url), logger: logger) }
+        #endif
+        #if RabbitMQ
+        if url.hasPrefix("amqp") { return RabbitMQQueue(try RabbitMQConfiguration(url: url), logger: logger) }
+        #endif
+        #if Kafka
+        if url.hasPrefix("kafka") { return KafkaQueue(try KafkaConfiguration(url: url), logger: logger) }
         #endif
         #if Redis
         return RedisQueue(try RedisConfiguration(url: url), logger: logger)

@@ -25,6 +25,160 @@ struct KafkaMemberTests {
         return taken
     }
 
+    /// Takes and acknowledges one at a time, as what a refused commit left behind must be.
+    private func handle(_ count: Int, with consumer: any QueueConsumer) async throws -> [Delivery] {
+        var handled: [Delivery] = []
+        let deadline = ContinuousClock.now + .seconds(30)
+        while handled.count < count, ContinuousClock.now < deadline {
+            for delivery in try await consumer.receive(max: 1, wait: .seconds(1)) {
+                handled.append(delivery)
+                _ = try await consumer.settle([SettleRequest(delivery.receipt, .acknowledge)])
+            }
+        }
+        return handled
+    }
+
+    @Test("members that join, leave and are dropped lose nothing, and repeat only what was in flight")
+    func churn() async throws {
+        let server = try PrivateKafka()
+        let producer = try open(server)
+        try await producer.declare(QueueDefinition("work", groups: [GroupDefinition("g")]))
+        let messages = (0..<600).map { Message(text: "\($0)", key: "\($0 % 50)") }
+        let handled = Handled()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for start in stride(from: 0, to: messages.count, by: 20) {
+                    for outcome in try await producer.publish(Array(messages[start..<start + 20]), to: "work") {
+                        #expect(outcome.isConfirmed)
+                    }
+                    try await Task.sleep(for: .milliseconds(50))
+                }
+            }
+            for member in 0..<3 {
+                group.addTask {
+                    // Each comes and goes some times while messages flow.
+                    for round in 0..<3 {
+                        let client = try self.open(server)
+                        let consumer = try await client.consume("work", group: "g", consumer: "\(member)-\(round)")
+                        let end = ContinuousClock.now + .milliseconds(700 + 200 * member)
+                        while ContinuousClock.now < end {
+                            for delivery in try await consumer.receive(max: 5, wait: .milliseconds(100)) {
+                                await handled.add(delivery.message.id)
+                                _ = try await consumer.settle([SettleRequest(delivery.receipt, .acknowledge)])
+                            }
+                        }
+                        await client.close()
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        let last = try await producer.consume("work", group: "g", consumer: "last")
+        let deadline = ContinuousClock.now + .seconds(30)
+        while await handled.ids.count < messages.count, ContinuousClock.now < deadline {
+            for delivery in try await last.receive(max: 100, wait: .milliseconds(500)) {
+                await handled.add(delivery.message.id)
+                _ = try await last.settle([SettleRequest(delivery.receipt, .acknowledge)])
+            }
+        }
+        #expect(await handled.ids == Set(messages.map(\.id)))
+        // The stand-in refuses commits as soon as somebody leaves, which Apache Kafka takes until the group has a new
+        // generation: so what was settled since the last commit comes again, too.
+        let repeats = await handled.repeats
+        print("members that come and go: \(repeats) of \(messages.count) messages came again")
+        #expect(repeats < messages.count)
+        await producer.close()
+    }
+
+    private actor Handled {
+        private(set) var ids: Set<MessageID> = []
+        private(set) var repeats = 0
+
+        func add(_ id: MessageID) { if !ids.insert(id).inserted { repeats += 1 } }
+    }
+
+    @Test("a client that leaves while another joins blocks it no longer than a session")
+    func leaving() async throws {
+        let server = try PrivateKafka()
+        let first = try open(server)
+        try await first.declare(QueueDefinition("work", groups: [GroupDefinition("g")]))
+        _ = try await first.publish((0..<10).map { Message(text: "\($0)", key: "\($0)") }, to: "work")
+        let leaver = try await first.consume("work", group: "g", consumer: "first")
+        #expect(try await take(10, from: leaver).count == 10)
+        let second = try open(server)
+        async let joining = second.consume("work", group: "g", consumer: "second")
+        try await Task.sleep(for: .milliseconds(300))
+        let start = ContinuousClock.now
+        await first.close()
+        let consumer = try await joining
+        let handled = try await handle(10, with: consumer)
+        #expect(handled.count == 10 && handled.allSatisfy { $0.attempt == 2 })
+        // A session, and what a busy machine needs.
+        #expect(ContinuousClock.now - start < .seconds(6 + 6))
+        await second.close()
+    }
+
+    @Test("messages that nobody here asks for go to the other members, and come here again when somebody asks")
+    func neglected() async throws {
+        let server = try PrivateKafka()
+        let idle = try open(server, "&poll_timeout=1&partitions=1")
+        try await idle.declare(QueueDefinition("work", groups: [GroupDefinition("g")]))
+        _ = try await idle.publish((0..<6).map { Message(text: "\($0)") }, to: "work")
+        let sleeper = try await idle.consume("work", group: "g", consumer: "sleeper")
+        #expect(try await take(1, from: sleeper).count == 1)
+        let busy = try open(server, "&partitions=1")
+        let worker = try await busy.consume("work", group: "g", consumer: "worker")
+        // The lease is far longer than this test takes.
+        let handled = try await handle(6, with: worker)
+        #expect(Set(handled.compactMap(\.message.text)).count == 6)
+        await busy.close()
+        _ = try await idle.publish([Message(text: "again")], to: "work")
+        let again = try await take(1, from: sleeper)
+        #expect(again.map(\.message.text) == ["again"])
+        await idle.close()
+    }
+
+    @Test("a member hears that another client deletes its queue")
+    func deletion() async throws {
+        let server = try PrivateKafka()
+        let queue = try open(server)
+        try await queue.declare(QueueDefinition("work", groups: [GroupDefinition("g")]))
+        let consumer = try await queue.consume("work", group: "g", consumer: "c")
+        _ = try await queue.publish((0..<3).map { Message(text: "\($0)") }, to: "work")
+        let held = try await take(1, from: consumer)
+        let other = try open(server)
+        #expect(try await other.deleteQueue("work"))
+        #expect(try await other.queues().isEmpty)
+        let error = await #expect(throws: QueueError.self) {
+            _ = try await consumer.settle(held.map { SettleRequest($0.receipt, .acknowledge) })
+        }
+        #expect(error?.code == .topologyLost)
+        await other.close()
+        await queue.close()
+    }
+
+    @Test("a topic that loses messages by its settings is no queue")
+    func drift() async throws {
+        let server = try PrivateKafka()
+        let program = try #require(PrivateKafka.python, "confluent-kafka is not installed; make test installs it")
+        let script = """
+            import sys
+            from confluent_kafka.admin import AdminClient, NewTopic
+            admin = AdminClient({"bootstrap.servers": sys.argv[1]})
+            topic = NewTopic("work", 1, 1, config={"retention.ms": "60000"})
+            print([future.result(10) for future in admin.create_topics([topic]).values()])
+            """
+        _ = try PrivateKafka.run(program, ["-c", script, "127.0.0.1:\(server.port)"])
+        let queue = try open(server)
+        let error = await #expect(throws: QueueError.self) { try await queue.declare(QueueDefinition("work")) }
+        #expect(
+            error?.code == .topologyConflict && error?.message.contains("retention.ms=60000") == true,
+            "\(error as Any)"
+        )
+        #expect(try await queue.queues().isEmpty)
+        await queue.close()
+    }
+
     @Test("what every group has finished is removed, what one still needs stays")
     func retention() async throws {
         let server = try PrivateKafka()

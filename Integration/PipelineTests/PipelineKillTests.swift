@@ -9,7 +9,10 @@ import Testing
 /// Every layer in a process of its own with two workers; any of them is killed at any moment and started again.
 @Suite(
     "Killing any process changes nothing in the end",
-    .enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"),
+    .enabled(
+        if: PrivateRedis.isInstalled && PrivateRabbitMQ.isInstalled,
+        "redis-server or rabbitmq-server is not installed; make test installs them"
+    ),
     .serialized,
     .timeLimit(.minutes(10))
 )
@@ -19,12 +22,16 @@ struct PipelineKillTests {
     /// How often processes are killed in one round.
     private static func kills(_ kind: Place.Kind) -> Int {
         switch kind {
-        case .redis, .kafka: 6
+        case .redis, .rabbitmq, .kafka: 6
         case .sqlite: 11
         }
     }
 
-    @Test(arguments: Place.Kind.installed)
+    /// Not on Kafka's stand-in: noida-db 0.2.3 keeps a member that was killed while it joined, even as the leader, whatever
+    /// its session, so that the group never gets its partitions; Apache Kafka removes it.
+    private static let kinds = Place.Kind.allCases.filter { $0 != .kafka }
+
+    @Test(arguments: kinds)
     func seededKills(_ kind: Place.Kind) async throws {
         let harness = try await PipelineHarness(kind, statements: 1500)
         defer { harness.remove() }

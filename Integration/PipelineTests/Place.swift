@@ -4,6 +4,7 @@ import GRDB
 import Logging
 import Messaging
 import MessagingKafka
+import MessagingRabbitMQ
 import MessagingRedis
 import MessagingSQLite
 
@@ -12,6 +13,8 @@ import MessagingSQLite
 /// A backend of a test's own, with what only its own tools can tell of it.
 enum Place: Sendable {
     case redis(PrivateRedis)
+    /// A node of the test's own for the messages, and a file in a folder for what is no message.
+    case rabbitmq(PrivateRabbitMQ, TestFolder)
     /// A SQLite file in a folder of its own.
     case sqlite(TestFolder)
     /// A server of Kafka's protocol, and a folder with the file of what is no message.
@@ -20,6 +23,7 @@ enum Place: Sendable {
     /// The kinds of places, for parameters of tests.
     enum Kind: String, CaseIterable {
         case redis
+        case rabbitmq
         case sqlite
         case kafka
 
@@ -30,6 +34,7 @@ enum Place: Sendable {
             switch self {
             case .kafka: .kafka(try PrivateKafka(), try TestFolder())
             case .redis: .redis(try PrivateRedis())
+            case .rabbitmq: .rabbitmq(try PrivateRabbitMQ(), try TestFolder())
             case .sqlite: .sqlite(try TestFolder())
             }
         }
@@ -37,30 +42,40 @@ enum Place: Sendable {
 
     private static let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    /// What the programs of the pipeline find in their environment.
-    var environment: [String: String] {
-        guard case .kafka(_, let folder) = self else { return [:] }
-        return ["MQ_SQLITE_URL": "sqlite://\(folder.path)/mq.sqlite"]
-    }
-
     var url: String {
         switch self {
         case .kafka(let server, _): server.url
         case .redis(let server): server.url
+        case .rabbitmq(let server, _): server.url
         case .sqlite(let folder): "sqlite://\(folder.path)/mq.sqlite"
+        }
+    }
+
+    /// What a process of `mq` needs in its environment.
+    var environment: [String: String] {
+        switch self {
+        case .rabbitmq(_, let folder), .kafka(_, let folder): ["MQ_SQLITE_URL": "sqlite://\(folder.path)/mq.sqlite"]
+        case .redis, .sqlite: [:]
         }
     }
 
     /// A client, and what the pipeline keeps beside the queues.
     func open() throws -> (queue: any MessageQueue, stores: PipelineStores) {
         switch self {
-        case .kafka(_, let folder):
-            let file = SQLiteQueue(SQLiteConfiguration(path: folder.path + "/mq.sqlite"), logger: Self.silent)
-            let queue = KafkaQueue(try KafkaConfiguration(url: url), logger: Self.silent)
-            return (queue, .sqlite(SQLiteStorage(file)))
         case .redis:
             let queue = RedisQueue(try RedisConfiguration(url: url), logger: Self.silent)
             return (queue, .redis(RedisCommands(queue)))
+        case .rabbitmq(_, let folder):
+            let queue = RabbitMQQueue(try RabbitMQConfiguration(url: url), logger: Self.silent)
+            let file = SQLiteQueue(
+                try SQLiteConfiguration(url: "sqlite://\(folder.path)/mq.sqlite"),
+                logger: Self.silent
+            )
+            return (queue, .sqlite(SQLiteStorage(file)))
+        case .kafka(_, let folder):
+            let queue = KafkaQueue(try KafkaConfiguration(url: url), logger: Self.silent)
+            let file = SQLiteQueue(SQLiteConfiguration(path: folder.path + "/mq.sqlite"), logger: Self.silent)
+            return (queue, .sqlite(SQLiteStorage(file)))
         case .sqlite:
             let queue = SQLiteQueue(try SQLiteConfiguration(url: url), logger: Self.silent)
             return (queue, .sqlite(SQLiteStorage(queue)))
@@ -71,6 +86,10 @@ enum Place: Sendable {
     func wipe() throws {
         switch self {
         case .redis(let server): try server.cli("FLUSHALL")
+        case .rabbitmq(let server, let folder):
+            // The queues stay; who declares them again finds them empty.
+            try server.ctl(["eval", "[rabbit_amqqueue:purge(Q) || Q <- rabbit_amqqueue:list()]."])
+            try folder.clear()
         case .sqlite(let folder): try folder.clear()
         case .kafka(let server, let folder):
             try server.wipe()
@@ -83,7 +102,8 @@ enum Place: Sendable {
         let folder: TestFolder
         switch self {
         case .redis: return nil
-        case .sqlite(let own), .kafka(_, let own): folder = own
+        case .rabbitmq(_, let beside), .kafka(_, let beside): folder = beside
+        case .sqlite(let own): folder = own
         }
         guard FileManager.default.fileExists(atPath: folder.path + "/mq.sqlite") else { return nil }
         var configuration = Configuration()

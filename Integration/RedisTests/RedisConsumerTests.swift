@@ -15,6 +15,45 @@ import Testing
     .timeLimit(.minutes(5))
 )
 struct RedisConsumerTests {
+    /// A deleted queue leaves one key that ends by itself; a client that knew the queue does not make it again.
+    @Test func deletedQueue() async throws {
+        let server = try PrivateRedis()
+        let (queue, other) = (try server.makeQueue(), try server.makeQueue())
+        try await queue.declare(definition())
+        let consumer = try await queue.consume("orders", group: "g", consumer: "alive")
+        _ = try await queue.publish([Message(text: "1", id: "1"), Message(text: "2", id: "2")], to: "orders")
+        _ = try await queue.publish([Message(text: "3", due: .after(.seconds(900)))], to: "orders")
+        let held = try await consumer.take(1)
+        try await consumer.settle(held[0], .retry(after: .seconds(900), error: "later"))
+        #expect(try await other.deleteQueue("orders"))
+        #expect(try await !other.deleteQueue("orders"))
+        // The keeper of the first client ticks on meanwhile.
+        try await Task.sleep(for: .seconds(1))
+        let keys = try server.cli("KEYS", "*orders*").split(separator: "\n").filter { !$0.contains(":dd:") }
+        #expect(keys == ["{orders}:meta"])
+        #expect((Int(try server.cli("TTL", "{orders}:meta")) ?? 0) > 80_000)
+        #expect(try server.cli("SMEMBERS", "mq:queues").isEmpty)
+        let lost = await #expect(throws: QueueError.self) { try await consumer.take(1) }
+        #expect(lost?.code == .topologyLost || lost?.code == .notFound)
+        let refused = await #expect(throws: QueueError.self) {
+            try await queue.publish(Message(text: "x"), to: "orders")
+        }
+        #expect(refused?.code == .notFound)
+        try await other.declare(definition())
+        #expect((Int(try server.cli("TTL", "{orders}:meta")) ?? 0) == -1)
+        // The ids of the old queue are not known to the new one, and its own are.
+        let again = [Message(text: "1", id: "1"), Message(text: "2", id: "2")]
+        for outcome in try await other.publish(again, to: "orders") {
+            guard case .accepted = outcome else { Issue.record("\(outcome)"); continue }
+        }
+        guard case .duplicate? = try await other.publish([again[0]], to: "orders").first else {
+            Issue.record("the new queue does not know its own ids")
+            return
+        }
+        await queue.close()
+        await other.close()
+    }
+
     /// crash.kill9 and crash.reaper: what a dead process held comes to a survivor with attempt 2, and the dead one's
     /// registration goes only when it holds nothing.
     @Test func deadConsumer() async throws {

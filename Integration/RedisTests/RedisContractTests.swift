@@ -11,8 +11,9 @@ import Testing
 struct RedisHarness: ConformanceHarness {
     let url: String
 
-    var timeUnit: Duration { .milliseconds(250) }
-    var tolerance: Duration { .milliseconds(100) }
+    var timeUnit: Duration { .milliseconds(200) }
+    // How busy the machine may be; nothing may come early whatever it is.
+    var tolerance: Duration { .seconds(1) }
 
     func makeQueue() async throws -> any MessageQueue {
         var configuration = try RedisConfiguration(url: url)
@@ -21,6 +22,18 @@ struct RedisHarness: ConformanceHarness {
     }
 
     func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
+
+    func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
+        guard let port = URL(string: url)?.port else { return false }
+        // As hexadecimal digits: arguments of programs are text without NUL.
+        let script = """
+            local body = ARGV[1]:gsub('..', function(digits) return string.char(tonumber(digits, 16)) end)
+            return redis.call('XADD', KEYS[1], '*', 'payload', body)
+            """
+        let digits = body.map { String(format: "%02x", $0) }.joined()
+        let entry = try PrivateRedis.cli(port: port, ["EVAL", script, "1", queue, digits])
+        return entry.contains("-")
+    }
 }
 
 @Suite(
@@ -31,31 +44,18 @@ struct RedisHarness: ConformanceHarness {
     .timeLimit(.minutes(5))
 )
 struct RedisContractTests {
-    @Test(arguments: Conformance.all)
+    @Test(arguments: Conformance.cases(upTo: .full))
     func keeps(_ law: ConformanceCase) async throws {
         // Without the server of `with-brokers`, one for each case, so that it ends with the case.
         let shared = ProcessInfo.processInfo.environment["MQ_TEST_REDIS_URL"]
         let own = shared == nil ? try PrivateRedis() : nil
         let harness = RedisHarness(url: shared ?? own?.url ?? "")
         defer { own?.stop() }
-        let probe = try await harness.makeQueue()
-        let capabilities = try await probe.capabilities()
-        await probe.close()
-        for feature in law.requires where !capabilities[feature].isAvailable {
-            // Not a skip: what is not claimed is refused, and that is checked.
-            return try await Self.refuses(feature, harness)
+        let result = try await ConformanceRunner(harness).result(of: law)
+        switch result.outcome {
+        case .passed: break
+        case .failed: Issue.record("\(result)")
+        case .unsupported, .notPossible, .knownFailure: Issue.record("\(result)", severity: .warning)
         }
-        try await law.run(on: harness)
-    }
-
-    /// A feature that is not claimed throws `unsupported`.
-    private static func refuses(_ feature: Capabilities.Feature, _ harness: RedisHarness) async throws {
-        #expect(feature == .keyedOrder)
-        let queue = try await harness.makeQueue()
-        let error = await #expect(throws: QueueError.self) {
-            try await queue.declare(QueueDefinition(harness.uniqueName("keyed"), ordering: .keyed))
-        }
-        #expect(error?.code == .unsupported)
-        await queue.close()
     }
 }

@@ -20,6 +20,7 @@ package final class ChildProcess: Sendable {
     ///   - environment: Its whole environment.
     ///   - input: The file it reads from.
     ///   - output: The file that stdout goes to.
+    ///   - outputHandle: An open file that stdout goes to instead.
     ///   - errors: The file that stderr goes to.
     /// - Throws: `StartFailure`.
     package init(
@@ -28,13 +29,18 @@ package final class ChildProcess: Sendable {
         environment: [String: String] = ProcessInfo.processInfo.environment,
         input: String = "/dev/null",
         output: String = "/dev/null",
+        outputHandle: Int32? = nil,
         errors: String = "/dev/null"
     ) throws {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        if let outputHandle {
+            posix_spawn_file_actions_adddup2(&actions, outputHandle, 1)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        }
         posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         // Threads of a dispatch queue block signals, and a child inherits that: it would never hear SIGTERM.
         var attributes = posix_spawnattr_t()

@@ -18,7 +18,8 @@ public protocol MessageQueue: Sendable {
     ///
     /// - Parameter definition: The settings. Groups that exist and are not named stay.
     /// - Throws: `QueueError`: `topologyConflict` when the queue or a group exists with other settings, naming both and
-    ///   changing nothing; `invalidName` and `invalidArgument` as `QueueDefinition.validate()`; `unsupported` for
+    ///   changing nothing; `positionTrimmed` when a group is to begin at a time longer ago than the queue's retention, and
+    ///   messages have been removed since the queue was made; `invalidName` and `invalidArgument` as `QueueDefinition.validate()`; `unsupported` for
     ///   settings that the backend cannot keep; `unavailable` when the broker cannot be reached.
     func declare(_ definition: QueueDefinition) async throws(QueueError)
 
@@ -34,6 +35,17 @@ public protocol MessageQueue: Sendable {
     /// - Returns: Their names, sorted.
     /// - Throws: `QueueError` when the broker cannot be asked.
     func queues() async throws(QueueError) -> [String]
+
+    /// Deletes a queue with all it has: messages, groups, schedules, dead letters and the ids it remembers.
+    ///
+    /// Consumers of it, in any process, hear `topologyLost` or `notFound` on their next call; publishers hear `notFound`.
+    /// A queue of the same name can be declared afterwards and begins empty.
+    ///
+    /// - Parameter queue: The queue's name.
+    /// - Returns: Whether there was such a queue.
+    /// - Throws: `QueueError`: `unsupported` when this backend cannot, `unavailable` when the broker cannot be reached,
+    ///   `indeterminate` when its answer never came: then it can be asked again.
+    func deleteQueue(_ queue: String) async throws(QueueError) -> Bool
 
     /// Publishes messages and returns after the broker's confirmation.
     ///

@@ -1,11 +1,20 @@
-/// What a message must keep to on every backend.
-package enum MessageRules {
-    package static let maxIDBytes = 512
-    package static let maxHeaders = 256
-    package static let maxHeaderBytes = 256 << 10
+/// What a message must keep to on every backend; for backends.
+public enum MessageRules {
+    /// The longest id, in bytes.
+    public static let maxIDBytes = 512
+    /// The largest number of headers.
+    public static let maxHeaders = 256
+    /// The largest size of the key and the headers together, in bytes.
+    public static let maxHeaderBytes = 256 << 10
 
-    /// Returns why a message cannot be published, or `nil` when it can.
-    package static func problem(_ message: Message, maxBodyBytes: Int, queue: String) -> QueueError? {
+    /// Finds what is wrong with a message.
+    ///
+    /// - Parameters:
+    ///   - message: The message.
+    ///   - maxBodyBytes: The backend's largest body.
+    ///   - queue: The queue that it is published to, for the error.
+    /// - Returns: Why it cannot be published: `invalidArgument` or `tooLarge`; `nil` when it can.
+    public static func problem(_ message: Message, maxBodyBytes: Int, queue: String) -> QueueError? {
         let idLength = message.id.rawValue.utf8.count
         if idLength == 0 || idLength > maxIDBytes {
             return QueueError(

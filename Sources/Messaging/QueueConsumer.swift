@@ -1,3 +1,9 @@
+#if canImport(FoundationEssentials)
+import struct FoundationEssentials.Date
+#else
+import struct Foundation.Date
+#endif
+
 /// One member of a group: pulls deliveries and settles them.
 ///
 /// Pull-based: at most what `receive` asked for is leased to this consumer. All methods may be called concurrently.
@@ -66,6 +72,36 @@ extension QueueConsumer {
     /// - Throws: As ``settle(_:_:)``.
     public func acknowledge(_ delivery: Delivery) async throws(QueueError) {
         try await settle(delivery, .acknowledge)
+    }
+
+    /// Makes a delivery to this consumer; for backends.
+    ///
+    /// - Parameters:
+    ///   - message: The message.
+    ///   - attempt: Which delivery it is, from 1.
+    ///   - receipt: What settles this delivery.
+    ///   - publishedAt: When the broker accepted the message.
+    ///   - redrives: How often it was redriven.
+    ///   - history: The failed attempts so far.
+    /// - Returns: The delivery, with the queue and the group of this consumer.
+    public func delivery(
+        of message: Message,
+        _ attempt: Int,
+        _ receipt: Receipt,
+        publishedAt: Date? = nil,
+        redrives: Int = 0,
+        history: [Failure] = []
+    ) -> Delivery {
+        Delivery(
+            message: message,
+            queue: queue,
+            group: group,
+            attempt: attempt,
+            receipt: receipt,
+            publishedAt: publishedAt,
+            redrives: redrives,
+            history: history
+        )
     }
 
     /// Returns the deliveries as a sequence that waits for each one; leaving the loop fetches nothing more.

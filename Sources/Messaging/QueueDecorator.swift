@@ -21,6 +21,8 @@ extension QueueDecorator {
 
     public func queues() async throws(QueueError) -> [String] { try await base.queues() }
 
+    public func deleteQueue(_ queue: String) async throws(QueueError) -> Bool { try await base.deleteQueue(queue) }
+
     public func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
         try await base.publish(messages, to: queue)
     }

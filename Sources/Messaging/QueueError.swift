@@ -21,6 +21,8 @@ public struct QueueError: Error, Sendable, CustomStringConvertible {
         public static let topologyConflict = Code("topology-conflict")
         /// The queue or group was deleted while it was in use.
         public static let topologyLost = Code("topology-lost")
+        /// A new group was to begin at a time from which the queue no longer holds everything.
+        public static let positionTrimmed = Code("position-trimmed")
         /// The delivery no longer belongs to this consumer.
         public static let leaseLost = Code("lease-lost")
         /// The delivery has been settled before.

@@ -1,19 +1,26 @@
 /// What one consumer holds, and which of its deliveries have ended: the settle-once decision, without I/O.
 ///
-/// A delivery is *held* from its hand-over, *settling* while a settlement is under way, and then either ended or, when
-/// the settlement could not be carried out, held again. Exactly one of many concurrent settlements proceeds.
-package struct SettlementLedger: Sendable {
+/// For backends. A delivery is *held* from its hand-over, *settling* while a settlement is under way, and then either
+/// ended or, when the settlement could not be carried out, held again. Exactly one of many concurrent settlements
+/// proceeds.
+public struct SettlementLedger: Sendable {
     /// The answer to an attempt to settle.
-    package enum Start: Sendable, Equatable {
+    public enum Start: Sendable, Equatable {
+        /// The settlement may go to the broker.
         case proceed
+        /// The delivery is settling, or was settled before.
         case alreadySettled
+        /// The consumer does not hold the delivery.
         case leaseLost
     }
 
     /// How an attempt to settle went.
-    package enum End: Sendable, Equatable {
+    public enum End: Sendable, Equatable {
+        /// It was carried out.
         case settled
+        /// Somebody else has the delivery.
         case leaseLost
+        /// It was not carried out: the delivery is held again.
         case failed
     }
 
@@ -25,7 +32,8 @@ package struct SettlementLedger: Sendable {
     private var order: [Receipt] = []
     private var oldest = 0
 
-    package init() {}
+    /// Creates the ledger of a consumer that holds nothing.
+    public init() {}
 
     /// The deliveries that are held or settling.
     package var held: [Receipt] { Array(settling.keys) }
@@ -36,10 +44,15 @@ package struct SettlementLedger: Sendable {
     package func holds(_ receipt: Receipt) -> Bool { settling[receipt] != nil }
 
     /// Notes that a delivery was handed over.
-    package mutating func handOver(_ receipt: Receipt) { settling[receipt] = false }
+    ///
+    /// - Parameter receipt: Its receipt.
+    public mutating func handOver(_ receipt: Receipt) { settling[receipt] = false }
 
     /// Decides whether a settlement may go to the broker.
-    package mutating func begin(_ receipt: Receipt) -> Start {
+    ///
+    /// - Parameter receipt: The delivery's receipt.
+    /// - Returns: Whether it may; ``end(_:_:)`` must follow then.
+    public mutating func begin(_ receipt: Receipt) -> Start {
         switch settling[receipt] {
         case false?:
             settling[receipt] = true
@@ -50,7 +63,11 @@ package struct SettlementLedger: Sendable {
     }
 
     /// Notes how the settlement went that `begin` let through.
-    package mutating func end(_ receipt: Receipt, _ end: End) {
+    ///
+    /// - Parameters:
+    ///   - receipt: The delivery's receipt.
+    ///   - end: How it went.
+    public mutating func end(_ receipt: Receipt, _ end: End) {
         switch end {
         case .failed: settling[receipt] = false
         case .leaseLost: settling[receipt] = nil
@@ -58,6 +75,27 @@ package struct SettlementLedger: Sendable {
             settling[receipt] = nil
             remember(receipt)
         }
+    }
+
+    /// Settles where nothing is waited for: decides, carries out what may proceed, and notes how it went.
+    ///
+    /// - Parameters:
+    ///   - receipt: The delivery's receipt.
+    ///   - carryOut: Carries the settlement out.
+    /// - Returns: The outcome.
+    public mutating func settle(_ receipt: Receipt, _ carryOut: () -> SettleOutcome) -> SettleOutcome {
+        switch begin(receipt) {
+        case .alreadySettled: return .alreadySettled
+        case .leaseLost: return .leaseLost
+        case .proceed: break
+        }
+        let outcome = carryOut()
+        switch outcome {
+        case .settled, .alreadySettled: end(receipt, .settled)
+        case .leaseLost: end(receipt, .leaseLost)
+        case .failed: end(receipt, .failed)
+        }
+        return outcome
     }
 
     /// Forgets a delivery whose lease is known to be lost.

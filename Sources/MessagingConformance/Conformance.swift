@@ -6,6 +6,8 @@ public enum Conformance {
     /// Every case.
     public static let all: [ConformanceCase] =
         fidelity + publishing + settlement + leases + retries + deadLetters + ordering + groups + lifecycle + figures
+        + positions + idling + twins + limits + abandoning + flows + draining + closing + deadLetterTraffic + honesty
+        + faults
 
     /// The cases up to a tier.
     ///
@@ -18,4 +20,11 @@ public enum Conformance {
     /// - Parameter id: Its id.
     /// - Returns: The case; `nil` when there is none of that id.
     public static func find(_ id: String) -> ConformanceCase? { all.first { $0.id == id } }
+}
+
+extension Conformance {
+    /// The cases that break something: connections, clients, the broker.
+    ///
+    /// They are not possible on a harness without ``ConformanceHarness/faults``.
+    static let faults: [ConformanceCase] = faultsInPublishing + faultsOfClients + faultsOfDeadLetters + faultsOfBrokers
 }

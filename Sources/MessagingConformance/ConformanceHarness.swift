@@ -19,6 +19,18 @@ public protocol ConformanceHarness: Sendable {
 
     /// Lets time pass: moves a manual clock or sleeps.
     func advance(by duration: Duration) async throws
+
+    /// Writes a record with a client that knows nothing of this library.
+    ///
+    /// - Parameters:
+    ///   - body: The body, any bytes.
+    ///   - queue: A declared queue.
+    /// - Returns: Whether there is such a client; without one, what needs it is not possible here.
+    /// - Throws: What kept that client from writing.
+    func injectForeign(body: [UInt8], into queue: String) async throws -> Bool
+
+    /// What can be broken, for the cases of the fault tier; `nil` when nothing can.
+    var faults: (any FaultControl)? { get }
 }
 
 extension ConformanceHarness {
@@ -30,4 +42,16 @@ extension ConformanceHarness {
     /// - Parameter duration: How long.
     /// - Throws: `CancellationError` when the task is cancelled.
     public func advance(by duration: Duration) async throws { try await Task.sleep(for: duration) }
+
+    /// No such client, by default.
+    ///
+    /// - Parameters:
+    ///   - body: The body, any bytes.
+    ///   - queue: A declared queue.
+    /// - Returns: `false`.
+    /// - Throws: Never.
+    public func injectForeign(body: [UInt8], into queue: String) async throws -> Bool { false }
+
+    /// Nothing can be broken, by default.
+    public var faults: (any FaultControl)? { nil }
 }

@@ -2,7 +2,7 @@ import Messaging
 
 /// Runs cases on a backend, one after the other, and says what became of each.
 ///
-/// A case that fails is not run again: a flaky law is a broken law.
+/// A case that fails is not run again: a flaky law is a broken law. One that hangs has failed, and is left alone.
 public struct ConformanceRunner: Sendable {
     /// The backend.
     public var harness: any ConformanceHarness
@@ -38,36 +38,63 @@ public struct ConformanceRunner: Sendable {
         starting: (ConformanceCase) async -> Bool = { _ in true },
         progress: (CaseResult) async -> Void = { _ in }
     ) async throws -> ConformanceReport {
-        let probe = try await harness.makeQueue()
-        let capabilities: Capabilities
-        do {
-            capabilities = try await probe.capabilities()
-        } catch {
-            await probe.close()
-            throw error
-        }
-        await probe.close()
+        let capabilities = try await capabilities()
         let start = ContinuousClock.now
         var results: [CaseResult] = []
         for law in cases {
             try Task.checkCancellation()
             guard await starting(law) else { break }
-            let result = await self.result(of: law, capabilities)
+            let result = try await self.result(of: law, capabilities)
             results.append(result)
             await progress(result)
         }
         return ConformanceReport(capabilities, results, seconds: (ContinuousClock.now - start).inSeconds)
     }
 
-    private func result(of law: ConformanceCase, _ capabilities: Capabilities) async -> CaseResult {
+    /// Runs one case, for a test framework that has a test for each.
+    ///
+    /// - Parameter law: The case.
+    /// - Returns: How it ended, and why unless it passed.
+    /// - Throws: `QueueError` when the backend cannot even be asked what it can do, `CancellationError`.
+    public func result(of law: ConformanceCase) async throws -> CaseResult {
+        try await result(of: law, try await capabilities())
+    }
+
+    private func capabilities() async throws -> Capabilities {
+        let harness = harness
+        let answer = try await race(against: timeLimit) {
+            let probe = try await harness.makeQueue()
+            let result: Result<Capabilities, any Error>
+            do { result = .success(try await probe.capabilities()) } catch { result = .failure(error) }
+            await probe.close()
+            return try result.get()
+        }
+        guard let answer else {
+            throw QueueError(.unavailable, "the backend did not say within \(timeLimit) what it can do")
+        }
+        return try answer.get()
+    }
+
+    private func result(of law: ConformanceCase, _ capabilities: Capabilities) async throws -> CaseResult {
         for feature in law.requires {
             if case .unavailable(let reason) = capabilities[feature] {
                 return CaseResult(law, .unsupported, reason: "\(feature): \(reason)", seconds: 0)
             }
         }
         let start = ContinuousClock.now
-        let failure = await failure(of: law)
+        let (harness, watch) = (harness, CaseWatch())
+        let ended = try await race(against: timeLimit) { try await law.run(on: harness, watch) }
         let seconds = (ContinuousClock.now - start).inSeconds
+        let failure: String?
+        switch ended {
+        case .success?: failure = nil
+        case .failure(let error as NotPossible)?:
+            return CaseResult(law, .notPossible, reason: error.reason, seconds: seconds)
+        case .failure(let error)?: failure = "\(error)"
+        case nil:
+            failure = "it did not end within \(timeLimit): \(watch.waiting)"
+            watch.abandon()
+        }
         switch (failure, known[law.id]) {
         case (nil, nil): return CaseResult(law, .passed, reason: nil, seconds: seconds)
         case (let failure?, nil): return CaseResult(law, .failed, reason: failure, seconds: seconds)
@@ -75,34 +102,6 @@ public struct ConformanceRunner: Sendable {
         case (nil, let reason?):
             let text = "it is marked as known to fail (\(reason)) and passes; remove the mark"
             return CaseResult(law, .failed, reason: text, seconds: seconds)
-        }
-    }
-
-    /// Runs one case within the time limit.
-    ///
-    /// - Returns: Why it failed; `nil` when the law holds.
-    private func failure(of law: ConformanceCase) async -> String? {
-        let (harness, timeLimit) = (harness, timeLimit)
-        return await withTaskGroup(of: String?.self) { group in
-            group.addTask {
-                do {
-                    try await law.run(on: harness)
-                    return nil
-                } catch {
-                    return "\(error)"
-                }
-            }
-            group.addTask {
-                do {
-                    try await Task.sleep(for: timeLimit)
-                    return "it did not end within \(timeLimit)"
-                } catch {
-                    return "cancelled"
-                }
-            }
-            let first = await group.next() ?? nil
-            group.cancelAll()
-            return first
         }
     }
 }

@@ -5,8 +5,8 @@ extension KafkaConfiguration {
     /// Creates a configuration from a URL.
     ///
     /// `kafka://[user:password@]host[:port][,host[:port]…][?option=value&…]`, and `kafkas://…` for TLS. User and password
-    /// are percent-decoded. Options: `timeout`, `publish_timeout`, `session_timeout`, `commit_interval`, `clean_interval` (seconds,
-    /// fractions allowed), `partitions`, `replication`, `max_body` (bytes), `instance` (a static member's name), `sasl` (`PLAIN`,
+    /// are percent-decoded. Options: `timeout`, `publish_timeout`, `session_timeout`, `commit_interval`,
+    /// `clean_interval`, `poll_timeout`, `metrics_interval` (seconds, fractions allowed), `partitions`, `replication`, `max_body` (bytes), `instance` (a static member's name), `sasl` (`PLAIN`,
     /// `SCRAM-SHA-256`, `SCRAM-SHA-512`), for TLS `tls_ca`, `tls_cert` and `tls_key` (files), and `rdkafka.NAME` for every
     /// setting of librdkafka that this library does not depend on.
     ///
@@ -76,6 +76,8 @@ extension KafkaConfiguration {
         case "session_timeout": sessionTimeout = try Self.seconds(value, name)
         case "commit_interval": commitInterval = try Self.seconds(value, name)
         case "clean_interval": cleanInterval = try Self.seconds(value, name)
+        case "poll_timeout": pollTimeout = try Self.seconds(value, name)
+        case "metrics_interval": metricsInterval = value == "0" ? nil : try Self.seconds(value, name)
         case "partitions": partitions = try Self.number(value[...], name, 1...10_000)
         case "replication": replication = try Self.number(value[...], name, 1...100)
         case "max_body": maxBodyBytes = try Self.number(value[...], name, 1...(512 << 20))

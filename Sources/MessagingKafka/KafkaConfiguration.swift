@@ -60,6 +60,11 @@ public struct KafkaConfiguration: Sendable {
     public var commitInterval: Duration
     /// How often a member removes what every group has finished.
     public var cleanInterval: Duration
+    /// How long the consumers of a group in this client may call nothing while messages are ready for them or held by them;
+    /// then the group's other members get them, until a consumer asks again.
+    public var pollTimeout: Duration
+    /// How often librdkafka's figures are reported as metrics; `nil` means never.
+    public var metricsInterval: Duration?
     /// How many partitions a new queue has: at most so many clients share the work of a group.
     public var partitions: Int
     /// On how many brokers a new queue is; `nil` means three, or all when there are fewer.
@@ -85,6 +90,8 @@ public struct KafkaConfiguration: Sendable {
     ///   - sessionTimeout: How long a member may be silent; 10 s by default.
     ///   - commitInterval: The shortest time between two commits; 100 ms by default.
     ///   - cleanInterval: How often finished records are removed; 1 minute by default.
+    ///   - pollTimeout: How long consumers may call nothing while there is something for them; 5 min by default.
+    ///   - metricsInterval: How often librdkafka's figures are reported; 15 s by default.
     ///   - partitions: How many partitions a new queue has; 4 by default.
     ///   - replication: On how many brokers a new queue is.
     ///   - maxBodyBytes: The largest body; 1 MiB by default.
@@ -101,6 +108,8 @@ public struct KafkaConfiguration: Sendable {
         sessionTimeout: Duration = .seconds(10),
         commitInterval: Duration = .milliseconds(100),
         cleanInterval: Duration = .seconds(60),
+        pollTimeout: Duration = .seconds(300),
+        metricsInterval: Duration? = .seconds(15),
         partitions: Int = 4,
         replication: Int? = nil,
         maxBodyBytes: Int = 1 << 20,
@@ -117,6 +126,8 @@ public struct KafkaConfiguration: Sendable {
         self.sessionTimeout = sessionTimeout
         self.commitInterval = commitInterval
         self.cleanInterval = cleanInterval
+        self.pollTimeout = pollTimeout
+        self.metricsInterval = metricsInterval
         self.partitions = partitions
         self.replication = replication
         self.maxBodyBytes = maxBodyBytes
@@ -162,14 +173,18 @@ public struct KafkaConfiguration: Sendable {
         settings.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
+    private var statisticsInterval: String { metricsInterval.map { text(max($0, .milliseconds(100))) } ?? "0" }
+
     private func text(_ duration: Duration) -> String { String(min(duration.milliseconds, 3_600_000)) }
 
     /// What a client that writes has.
     var producerSettings: [(name: String, value: String)] {
         common + [
             ("log.queue", "true"), ("enable.idempotence", "true"), ("linger.ms", "1"),
+            // A topic that was deleted must not come back with the broker's defaults.
+            ("allow.auto.create.topics", "false"),
             ("message.timeout.ms", text(publishTimeout)), ("queue.buffering.max.messages", "100000"),
-            ("queue.buffering.max.kbytes", "262144"),
+            ("queue.buffering.max.kbytes", "262144"), ("statistics.interval.ms", statisticsInterval),
         ] + further
     }
 
@@ -177,7 +192,7 @@ public struct KafkaConfiguration: Sendable {
         [
             ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"), ("auto.offset.reset", "earliest"),
             ("isolation.level", "read_committed"), ("allow.auto.create.topics", "false"),
-            ("queued.min.messages", "1000"), ("queued.max.messages.kbytes", "8192"),
+            ("queued.min.messages", "5000"), ("queued.max.messages.kbytes", "8192"),
             ("fetch.message.max.bytes", String(max(1 << 20, maxBodyBytes + Self.overhead))),
         ]
     }
@@ -187,11 +202,13 @@ public struct KafkaConfiguration: Sendable {
         let session = min(max(sessionTimeout, .milliseconds(100)), .seconds(3600))
         let beat = min(.seconds(3), session / 4)
         var list = common + consumerSettings
+        // The member's thread polls whatever its consumers do, so it may never be silent for long; and this is also how long
+        // a rebalance waits for a member that is alive and does not join.
         list += [
             ("log.queue", "true"), ("group.id", group), ("partition.assignment.strategy", "range,roundrobin"),
             ("session.timeout.ms", text(session)), ("heartbeat.interval.ms", text(beat)),
-            ("max.poll.interval.ms", text(max(.seconds(300), session))), ("fetch.wait.max.ms", "100"),
-            ("fetch.error.backoff.ms", "100"),
+            ("max.poll.interval.ms", text(session)), ("fetch.wait.max.ms", "100"),
+            ("fetch.error.backoff.ms", "100"), ("statistics.interval.ms", statisticsInterval),
         ]
         if let instance { list.append(("group.instance.id", instance)) }
         return list + further

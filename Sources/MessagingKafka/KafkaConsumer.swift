@@ -98,6 +98,7 @@ final class KafkaConsumer: QueueConsumer {
 
     private func checkOpen() throws(QueueError) {
         if state.withLock({ $0.isClosed }) { throw QueueError(.closed, "the consumer was closed", queue: queue) }
+        if let lost = member.lost { throw lost }
     }
 
     private var cancelled: QueueError { QueueError(.cancelled, "receive was cancelled", queue: queue) }

@@ -18,6 +18,7 @@ enum KafkaProbe {
         .replay: .native,
         .boundedQueue: .unavailable("Kafka bounds topics by time and size, and then drops what was not read"),
         .atMostOnce: .emulated("committed before the hand-over"),
+        .deletion: .emulated("the queue's topics are deleted, and the registry is told"),
     ]
 
     static func unsupported(_ feature: Capabilities.Feature, _ queue: String) -> QueueError {

@@ -13,8 +13,7 @@ extension KafkaQueue {
         guard 1...1000 ~= limit else {
             throw QueueError(.invalidArgument, "a page has 1 to 1000 elements, not \(limit)", queue: queue)
         }
-        _ = try await entry(of: queue)
-        let (book, bounds) = try await book(of: queue)
+        let (book, bounds) = try await book(of: try await entry(of: queue))
         let place = TopicPartition(topic: KafkaNames.deadLetters(queue), partition: 0)
         var position = max(after.flatMap { Int64($0) } ?? 0, bounds.lowerBound)
         var letters: [DeadLetter] = []
@@ -36,7 +35,7 @@ extension KafkaQueue {
     public func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
         let entry = try await entry(of: queue)
         let groups = entry.definition.groups.map(\.name)
-        return try await end(ids, of: queue, "redriven") { letter in
+        return try await end(ids, of: entry, "redriven") { letter in
             let envelope = letter.redriven
             // One that names no group was written by another program; it can only be meant for the only group.
             guard let group = letter.group ?? (groups.count == 1 ? groups.first : nil) else { return nil }
@@ -48,8 +47,7 @@ extension KafkaQueue {
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func discardDeadLetters(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        _ = try await entry(of: queue)
-        return try await end(ids, of: queue, "discarded", copy: nil)
+        try await end(ids, of: try await entry(of: queue), "discarded", copy: nil)
     }
 
     /// Ends dead letters: writes a copy of each where one is wanted, and then that it is gone.
@@ -57,11 +55,12 @@ extension KafkaQueue {
     /// - Returns: The ids that ended.
     private func end(
         _ ids: [String],
-        of queue: String,
+        of entry: KafkaRegistry.Entry,
         _ word: String,
         copy: ((Envelope) -> KafkaPublisher.Order?)?
     ) async throws(QueueError) -> [String] {
-        let (book, bounds) = try await book(of: queue)
+        let queue = entry.definition.name
+        let (book, bounds) = try await book(of: entry)
         let offsets = Set(ids.compactMap { id in Int64(id).flatMap { String($0) == id ? $0 : nil } })
             .filter { bounds.contains($0) && !book.gone.contains($0) }.sorted()
         var done: [String] = []
@@ -147,11 +146,12 @@ extension KafkaQueue {
     /// Reads what came since the last look.
     ///
     /// - Returns: The book, and the offsets of the dead letters.
-    func book(of queue: String) async throws(QueueError) -> (DeadLetterBook, Range<Int64>) {
+    func book(of entry: KafkaRegistry.Entry) async throws(QueueError) -> (DeadLetterBook, Range<Int64>) {
+        let (queue, key) = (entry.definition.name, Self.bookKey(entry))
         let letters = TopicPartition(topic: KafkaNames.deadLetters(queue), partition: 0)
         let states = TopicPartition(topic: KafkaNames.deadLetterStates(queue), partition: 0)
         let bounds = try await broker.bounds(of: [letters, states], queue)
-        var book = state.withLock { $0.books[queue] } ?? DeadLetterBook()
+        var book = state.withLock { $0.books[key] } ?? DeadLetterBook()
         for (place, isState) in [(letters, false), (states, true)] {
             let end = bounds[place]?.upperBound ?? 0
             while true {
@@ -168,8 +168,8 @@ extension KafkaQueue {
         let found = book
         let kept = state.withLock { state in
             // Another call may have read further meanwhile.
-            if let other = state.books[queue], other.nextState > found.nextState { return other }
-            state.books[queue] = found
+            if let other = state.books[key], other.nextState > found.nextState { return other }
+            state.books[key] = found
             return found
         }
         return (kept, bounds[letters] ?? 0..<0)

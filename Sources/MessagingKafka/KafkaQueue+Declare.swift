@@ -1,4 +1,5 @@
 #if Kafka
+import Logging
 import Messaging
 
 extension KafkaQueue {
@@ -9,8 +10,10 @@ extension KafkaQueue {
         if definition.maxReady != nil { throw KafkaProbe.unsupported(.boundedQueue, definition.name) }
         let brokers = try await ensureRegistry()
         let existing = try await registry.current()[definition.name]
+        if existing == nil, let remains = registry.remains(of: definition.name) { try await finishDeleting(remains) }
         if let existing { try Self.check(existing.definition, against: definition) }
         let main = KafkaNames.main(definition.name)
+        try await checkTopics(of: definition, existing, brokers: brokers)
         let partitions = try await create(definition, existing, brokers: brokers)
         if existing == nil {
             let record = KafkaRegistry.QueueRecord(
@@ -31,7 +34,7 @@ extension KafkaQueue {
         }
         for group in definition.groups
         where existing?.definition.groups.contains(where: { $0.name == group.name }) != true {
-            let floor = try await floor(group, main, partitions, definition.name)
+            let floor = try await floor(group, main, partitions, definition)
             let record = KafkaRegistry.GroupRecord(
                 queue: definition.name,
                 group: group.name,
@@ -63,6 +66,43 @@ extension KafkaQueue {
             "it exists with other settings: \(differences.joined(separator: "; ")); nothing was changed. Declare it as it "
                 + "is, or use another name",
             queue: existing.name
+        )
+    }
+
+    /// Looks at the topics that are there already: with other settings they would lose messages.
+    ///
+    /// - Throws: `topologyConflict` naming what is wrong; nothing was changed.
+    private func checkTopics(
+        of definition: QueueDefinition,
+        _ existing: KafkaRegistry.Entry?,
+        brokers: Int
+    ) async throws(QueueError) {
+        let configuration = configuration
+        let logger = logger
+        let topics = Self.topics(of: definition, partitions: existing?.partitions ?? configuration.partitions)
+            .map { Self.topic($0.name, $0.partitions, configuration, brokers: brokers) }
+        let problems = try await broker.ask("asking for the topics' settings", definition.name) {
+            (client, timeout) throws(KafkaFailure) -> [String] in
+            var present: [KafkaTopic] = []
+            for topic in topics where try client.metadata(topic.name, within: timeout).partitions[topic.name] != nil {
+                present.append(topic)
+            }
+            let found: [[String: String]]
+            do throws(KafkaFailure) {
+                found = try client.settings(of: present.map(\.name), within: timeout)
+            } catch {
+                // A broker may not let everybody ask.
+                logger.debug("the topics' settings could not be read", metadata: [LogKeys.error: "\(error)"])
+                return []
+            }
+            return zip(present, found).flatMap { topic, settings in TopicDrift.problems(topic, found: settings) }
+        }
+        guard !problems.isEmpty else { return }
+        throw QueueError(
+            .topologyConflict,
+            "topics of it have settings that lose messages: \(problems.joined(separator: "; ")); nothing was changed. Set "
+                + "them with kafka-configs.sh, or use another name",
+            queue: definition.name
         )
     }
 
@@ -165,8 +205,9 @@ extension KafkaQueue {
         _ group: GroupDefinition,
         _ topic: String,
         _ partitions: Int,
-        _ queue: String
+        _ definition: QueueDefinition
     ) async throws(QueueError) -> KafkaRegistry.Floor {
+        let queue = definition.name
         let time: Int64
         let since: Int64
         switch group.start {
@@ -177,8 +218,12 @@ extension KafkaQueue {
             time = max(0, since)
         }
         let places = (0..<Int32(clamping: partitions)).map { TopicPartition(topic: topic, partition: $0) }
-        let found = try await broker.ask("asking where a group begins", queue) {
+        let (found, isTrimmed) = try await broker.ask("asking where a group begins", queue) {
             (client, timeout) throws(KafkaFailure) in
+            let begins = try client.offsets(
+                places.map { KafkaPosition(place: $0, offset: KafkaPosition.beginning) },
+                within: timeout
+            )
             let found = try client.offsets(places.map { KafkaPosition(place: $0, offset: time) }, within: timeout)
             // No record is that young: the group begins with the next one.
             let open = places.filter { found[$0] ?? -1 < 0 }
@@ -186,7 +231,14 @@ extension KafkaQueue {
                 open.map { KafkaPosition(place: $0, offset: KafkaPosition.end) },
                 within: timeout
             )
-            return places.map { place in max(0, open.contains(place) ? ends[place] ?? 0 : found[place] ?? 0) }
+            let offsets = places.map { max(0, open.contains($0) ? ends[$0] ?? 0 : found[$0] ?? 0) }
+            return (offsets, begins.contains { $0.value > 0 })
+        }
+        if isTrimmed, case .at(let date) = group.start {
+            let complete = UnixTime.milliseconds() - min(definition.retention.milliseconds, DelayLevels.longest)
+            if since < complete {
+                throw .positionTrimmed(group: group.name, at: date, complete: UnixTime.date(complete), queue: queue)
+            }
         }
         return KafkaRegistry.Floor(offsets: found, since: since)
     }

@@ -5,7 +5,7 @@ extension KafkaQueue {
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
         let entry = try await entry(of: queue)
-        let (book, _) = try await book(of: queue)
+        let (book, _) = try await book(of: entry)
         let levels = DelayLevels.lengths.count
         let main = Self.places(KafkaNames.main(queue), entry.partitions)
         let scheduled = Self.places(KafkaNames.scheduled(queue), levels)
@@ -24,6 +24,7 @@ extension KafkaQueue {
             let id = KafkaNames.group(queue, group.name)
             let asked = main + retry + scheduled + delayed
             let positions = try await broker.committed(of: id, asked, queue)
+                .map { CommitNote.current($0, made: entry.made) }
             let committed = Dictionary(positions.map { ($0.place, $0) }) { first, _ in first }
             let floor = entry.floors[group.name]
             let delivered = GroupLag(main, committed, bounds, floor?.offsets) + GroupLag(retry, committed, bounds, nil)

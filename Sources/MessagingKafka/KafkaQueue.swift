@@ -126,7 +126,7 @@ public final class KafkaQueue: MessageQueue {
                 queue: queue
             )
         }
-        let key = KafkaNames.group(queue, group)
+        let key = Self.memberKey(entry, group)
         let (joining, number) = try enter(key, entry, definition)
         let failure: QueueError
         do {
@@ -141,7 +141,8 @@ public final class KafkaQueue: MessageQueue {
                 key: key,
                 mode: options.mode
             )
-            try await member.joined(within: configuration.timeout + configuration.sessionTimeout)
+            // Members that were killed while they joined hold a group up for a session each time it counts on them.
+            try await member.joined(within: configuration.timeout + configuration.sessionTimeout * 3)
             let isClosed = state.withLock { state in
                 if !state.isClosed { state.consumers[ObjectIdentifier(opened)] = WeakConsumer(consumer: opened) }
                 return state.isClosed

@@ -35,13 +35,14 @@ enum Retention {
 
     /// Looks where all groups of a queue are, and removes what lies behind.
     ///
+    /// - Returns: Whether something that all groups have finished is there still because it is too young to go.
     /// - Throws: `QueueError` when a broker cannot be asked; nothing is then removed.
     static func clean(
         _ queue: String,
         _ broker: KafkaBroker,
         _ registry: KafkaRegistry
-    ) async throws(QueueError) {
-        guard let entry = try await registry.current()[queue] else { return }
+    ) async throws(QueueError) -> Bool {
+        guard let entry = try await registry.current()[queue] else { return false }
         let levels = DelayLevels.lengths.count
         let main = KafkaQueue.places(KafkaNames.main(queue), entry.partitions)
         let shared = main + KafkaQueue.places(KafkaNames.scheduled(queue), levels)
@@ -53,6 +54,7 @@ enum Retention {
                 + KafkaQueue.places(KafkaNames.delay(queue, group.name), levels)
             let id = KafkaNames.group(queue, group.name)
             let committed = try await broker.committed(of: id, shared + own, queue)
+                .map { CommitNote.current($0, made: entry.made) }
             var found: Bases = [:]
             for position in committed where position.offset >= 0 { found[position.place] = position.offset }
             for (index, offset) in (entry.floors[group.name]?.offsets ?? []).enumerated() where index < main.count {
@@ -63,13 +65,17 @@ enum Retention {
         }
         let bounds = try await broker.bounds(of: shared, queue)
         let young = try await young(main, bounds, entry.definition.retention, broker, queue)
-        positions += plan(bases, bounds: bounds, young: young)
-        guard !positions.isEmpty else { return }
+        let (old, all) = (plan(bases, bounds: bounds, young: young), plan(bases, bounds: bounds, young: [:]))
+        positions += old
+        guard !positions.isEmpty else { return old != all }
         let removed = positions
         try await broker.ask("removing finished records", queue) { (client, timeout) throws(KafkaFailure) in
             try client.deleteRecords(below: removed, within: timeout)
         }
+        return old != all
     }
+
+    private static let margin: Int64 = 2000
 
     /// The first record of each partition that the queue's retention keeps.
     private static func young(
@@ -80,7 +86,8 @@ enum Retention {
         _ queue: String
     ) async throws(QueueError) -> [TopicPartition: Int64] {
         guard retention > .zero else { return [:] }
-        let time = max(0, UnixTime.milliseconds() - min(retention.milliseconds, DelayLevels.longest))
+        // The margin is for a group that is declared meanwhile, with a start that is still within the retention.
+        let time = max(0, UnixTime.milliseconds() - min(retention.milliseconds, DelayLevels.longest) - margin)
         let found = try await broker.ask("asking for young records", queue) { (client, timeout) throws(KafkaFailure) in
             try client.offsets(places.map { KafkaPosition(place: $0, offset: time) }, within: timeout)
         }

@@ -365,14 +365,6 @@ struct GroupEngine: Sendable {
 
 extension GroupEngine.Pending {
     fileprivate mutating func note(_ error: String?, by consumer: String, at moment: Moment) {
-        if history.count >= Failure.maxHistory { history.removeFirst(history.count - Failure.maxHistory + 1) }
-        history.append(
-            Failure(
-                attempt: attempt,
-                at: UnixTime.milliseconds(moment.date),
-                consumer: consumer,
-                error: Failure.shortened(error ?? "")
-            )
-        )
+        history = Failure.history(history, adding: attempt, at: moment.date, by: consumer, error: error)
     }
 }

@@ -30,7 +30,7 @@ final class MemoryConsumer: QueueConsumer {
     }
 
     func settle(_ requests: [SettleRequest]) async throws(QueueError) -> [SettleOutcome] {
-        let outcomes = runtime.run { engine, moment in
+        let outcomes = try runtime.runLive { engine, moment in
             engine.settle(groupNumber, requests, by: number, at: moment)
         }
         guard let outcomes else { throw closed }
@@ -38,7 +38,7 @@ final class MemoryConsumer: QueueConsumer {
     }
 
     func renew(_ receipts: [Receipt]) async throws(QueueError) -> [Bool] {
-        let renewed = runtime.run { engine, moment in
+        let renewed = try runtime.runLive { engine, moment in
             engine.renew(groupNumber, receipts, by: number, now: moment.now)
         }
         guard let renewed else { throw closed }

@@ -31,7 +31,7 @@ extension MemoryQueue {
     /// - Returns: The ids that were sent.
     /// - Throws: `QueueError`: `notFound` for an unknown queue, `closed` after `close()`.
     public func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try runtime(queue).run { engine, moment in engine.redrive(ids, now: moment.now) }
+        try runtime(queue).runLive { engine, moment in engine.redrive(ids, now: moment.now) }
     }
 
     /// Removes dead letters for good.
@@ -42,7 +42,7 @@ extension MemoryQueue {
     /// - Returns: The ids that were removed.
     /// - Throws: `QueueError`: `notFound` for an unknown queue, `closed` after `close()`.
     public func discardDeadLetters(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try runtime(queue).run { engine, _ in engine.discardDeadLetters(ids) }
+        try runtime(queue).runLive { engine, _ in engine.discardDeadLetters(ids) }
     }
 
     /// Lists published messages whose time has not come, earliest first.
@@ -73,7 +73,7 @@ extension MemoryQueue {
     /// - Returns: The ids that were cancelled.
     /// - Throws: `QueueError`: `notFound` for an unknown queue, `closed` after `close()`.
     public func cancelScheduled(_ ids: [MessageID], of queue: String) async throws(QueueError) -> [MessageID] {
-        try runtime(queue).run { engine, _ in engine.cancelScheduled(ids) }
+        try runtime(queue).runLive { engine, _ in engine.cancelScheduled(ids) }
     }
 
     private func check(_ limit: Int, queue: String) throws(QueueError) {

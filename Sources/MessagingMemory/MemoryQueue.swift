@@ -86,6 +86,16 @@ public final class MemoryQueue: MessageQueue {
         return broker.names
     }
 
+    /// Deletes a queue with all it has; its consumers hear `topologyLost`.
+    ///
+    /// - Parameter queue: The queue's name.
+    /// - Returns: Whether there was such a queue.
+    /// - Throws: `QueueError` with the code `closed` after `close()`.
+    public func deleteQueue(_ queue: String) async throws(QueueError) -> Bool {
+        try checkOpen()
+        return broker.delete(queue)
+    }
+
     /// Publishes messages.
     ///
     /// - Parameters:
@@ -96,7 +106,7 @@ public final class MemoryQueue: MessageQueue {
     ///   `queueFull`.
     /// - Throws: `QueueError`: `notFound` for a queue that was not declared, `closed` after `close()`.
     public func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
-        try runtime(queue).run { engine, moment in engine.publish(messages, at: moment) }
+        try runtime(queue).runLive { engine, moment in engine.publish(messages, at: moment) }
     }
 
     /// Opens a consumer of one group, which fetches nothing before `receive` asks for it.
@@ -117,7 +127,7 @@ public final class MemoryQueue: MessageQueue {
         let runtime = try runtime(queue)
         try NameRules.validate(consumer: consumer, queue: queue)
         let number = broker.makeConsumerNumber()
-        let member = try runtime.run { engine, _ throws(QueueError) in
+        let member = try runtime.runLive { engine, _ throws(QueueError) in
             guard let index = engine.group(group) else {
                 throw QueueError(.notFound, "there is no group '\(group)'; declare it first", queue: queue)
             }

@@ -32,6 +32,8 @@ struct MessageLog: Sendable {
     let retention: Duration
     private var entries = SparseLog<Entry>()
     private var finished: Deque<Finished> = []
+    /// Whether a message for every group has been removed.
+    private(set) var hasRemoved = false
 
     init(retention: Duration) { self.retention = retention.bounded }
 
@@ -119,6 +121,7 @@ struct MessageLog: Sendable {
             let until = max(now + retention, finished.last?.until ?? .zero)
             finished.append(Finished(position: position, finishes: finishes, until: until))
         } else {
+            if isShared { hasRemoved = true }
             entries.remove(position)
         }
     }
@@ -128,7 +131,10 @@ struct MessageLog: Sendable {
         while let first = finished.first, first.until <= now {
             finished.removeFirst()
             let isDone = entries.read(first.position) { $0.unfinished == 0 && $0.finishes == first.finishes }
-            if isDone == true { entries.remove(first.position) }
+            if isDone == true {
+                entries.remove(first.position)
+                hasRemoved = true
+            }
         }
     }
 }

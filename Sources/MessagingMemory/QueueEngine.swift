@@ -56,23 +56,17 @@ struct QueueEngine: Sendable {
 
     // MARK: Topology
 
-    mutating func declare(_ wanted: QueueDefinition, now: Duration) throws(QueueError) {
-        var conflicts = definition.differences(from: wanted)
-        for group in wanted.groups {
-            guard let index = self.group(group.name) else { continue }
-            conflicts += groups[index].definition.differences(from: group)
-        }
-        guard conflicts.isEmpty else {
-            throw QueueError(
-                .topologyConflict,
-                "the queue exists with other settings: \(conflicts.joined(separator: ", ")); nothing was changed",
-                queue: definition.name
-            )
+    mutating func declare(_ wanted: QueueDefinition, at moment: Moment) throws(QueueError) {
+        _ = try definition.adding(wanted)
+        let complete = moment.date.addingTimeInterval(-definition.retention.inSeconds)
+        for group in wanted.groups where self.group(group.name) == nil {
+            guard case .at(let date) = group.start, date < complete, store.log.hasRemoved else { continue }
+            throw QueueError.positionTrimmed(group: group.name, at: date, complete: complete, queue: definition.name)
         }
         let isFirst = groups.isEmpty
         let starts = wanted.groups.filter { self.group($0.name) == nil }.map { add($0) }
         // Without any group nothing is ever finished: what the first ones all skip is finished now.
-        if isFirst, let start = starts.min() { store.log.finishUnread(before: start, now: now) }
+        if isFirst, let start = starts.min() { store.log.finishUnread(before: start, now: moment.now) }
     }
 
     /// Adds a group.

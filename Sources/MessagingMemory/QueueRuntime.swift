@@ -6,6 +6,8 @@ final class QueueRuntime: Sendable {
     private struct State: Sendable {
         var engine: QueueEngine
         var waiters = Waiters()
+        /// Nobody finds it any more; who has it already is told.
+        var isDeleted = false
         var timer: (until: Duration, task: Task<Void, Never>)?
     }
 
@@ -40,6 +42,31 @@ final class QueueRuntime: Sendable {
         }
         resume(wakes)
         return result
+    }
+
+    /// Runs an operation unless the queue has been deleted.
+    func runLive<Result: Sendable>(
+        _ operation: (inout QueueEngine, Moment) throws(QueueError) -> Result
+    ) throws(QueueError) -> Result {
+        let (result, wakes) = try state.withLock { state throws(QueueError) -> (Result, [Wake]) in
+            if state.isDeleted { throw lost }
+            let moment = advance(&state)
+            let result = try operation(&state.engine, moment)
+            return (result, serve(&state, at: moment))
+        }
+        resume(wakes)
+        return result
+    }
+
+    /// Ends every waiting call, and every later one.
+    func delete() {
+        let wakes = state.withLock { state in
+            state.isDeleted = true
+            state.timer?.task.cancel()
+            state.timer = nil
+            return state.waiters.removeAll().map { Wake(waiter: $0, answer: .failure(lost)) }
+        }
+        resume(wakes)
     }
 
     // MARK: Receiving
@@ -84,7 +111,8 @@ final class QueueRuntime: Sendable {
     }
 
     private func poll(_ group: Int, consumer: UInt32, max: Int, mayWait: Bool) -> Waiters.Answer? {
-        let (answer, wakes) = state.withLock { state in
+        let (answer, wakes): (Waiters.Answer?, [Wake]) = state.withLock { state in
+            if state.isDeleted { return (.failure(lost), []) }
             let moment = advance(&state)
             // Who waits already comes first.
             let wakes = serve(&state, at: moment)
@@ -99,6 +127,7 @@ final class QueueRuntime: Sendable {
         let wakes = state.withLock { state in
             // A cancellation before this finds no waiter to take out; a later one does.
             if Task.isCancelled { return [Wake(waiter: waiter, answer: .failure(cancelled))] }
+            if state.isDeleted { return [Wake(waiter: waiter, answer: .failure(lost))] }
             let moment = advance(&state)
             var wakes = serve(&state, at: moment)
             let found = look(
@@ -183,5 +212,6 @@ final class QueueRuntime: Sendable {
     }
 
     private var cancelled: QueueError { QueueError(.cancelled, "receiving was cancelled", queue: name) }
+    private var lost: QueueError { QueueError(.topologyLost, "the queue has been deleted", queue: name) }
     private var closed: QueueError { QueueError(.closed, "the consumer was closed", queue: name) }
 }

@@ -48,6 +48,11 @@ struct Waiters: Sendable {
         waiters.filter { $0.value.consumer == consumer }.keys.compactMap { remove($0) }
     }
 
+    mutating func removeAll() -> [Waiter] {
+        defer { self = Waiters() }
+        return Array(waiters.values)
+    }
+
     /// Returns when the next waiter gives up.
     mutating func next() -> Duration? {
         while let first = deadlines.min, waiters[first.number] == nil { deadlines.popMin() }

@@ -282,7 +282,9 @@ public final class Pipeline: Sendable {
         for layer in layers {
             guard let queue = queues[layer], let name = layer.queue, let group = layer.group else { return false }
             do {
-                guard try await queue.statistics(of: name)[group]?.lag.value == 0 else { return false }
+                let figures = try await queue.statistics(of: name)[group]
+                // Where a broker does not tell what consumers hold, the workers of this process are all that is known.
+                guard let figures, (figures.lag.value ?? figures.ready.value) == 0 else { return false }
             } catch {
                 logger.debug("a queue cannot be asked whether it is empty", metadata: [LogKeys.error: "\(error)"])
                 return false

@@ -151,7 +151,7 @@ final class GroupKeeper: Sendable {
     private func tick() async throws(QueueError) -> Duration {
         let own = keys.group(group.name)
         let consumers = state.withLockedValue { Array($0.consumers.keys) }
-        let stale = max(group.lease.milliseconds * 4, 60_000)
+        let stale = max(group.lease.milliseconds * 4, link.configuration.forgetsConsumersAfter.milliseconds)
         let call = ScriptCall(
             .tick,
             keys: [

@@ -99,6 +99,11 @@ public struct RedisConfiguration: Sendable {
     /// The event loops that carry the connections.
     public var eventLoopGroup: any EventLoopGroup
 
+    /// After which time without a sign of life a consumer's registration is removed, if four leases are not longer.
+    package var forgetsConsumersAfter: Duration = .seconds(60)
+    /// Scripts that are broken on purpose, for the tests that prove what finds that.
+    package var scriptChanges: [RedisScriptChange] = []
+
     /// Creates a configuration.
     ///
     /// - Parameters:

@@ -3,10 +3,11 @@ import Messaging
 
 /// The settings of a queue as the fields of its `meta` hash, and back.
 enum RedisDefinition {
-    static func declareCall(_ definition: QueueDefinition) -> ScriptCall {
+    /// The call that declares a queue; `again` is what a client makes anew by itself, which a deletion forbids.
+    static func declareCall(_ definition: QueueDefinition, again: Bool = false) -> ScriptCall {
         let keys = RedisKeys(queue: definition.name)
         var words = [
-            String(definition.dedupeWindow.milliseconds), String(definition.retention.milliseconds),
+            again ? "1" : "0", String(definition.dedupeWindow.milliseconds), String(definition.retention.milliseconds),
             String(definition.maxReady ?? 0), "unordered",
         ]
         for group in definition.groups {
@@ -62,9 +63,17 @@ enum RedisDefinition {
 
     private static func duration(_ text: String?) -> Duration { .milliseconds(text.flatMap { Int64($0) } ?? 0) }
 
-    /// The conflict that the script reports, in words.
-    static func conflict(_ reply: RedisReply, queue: String) -> QueueError? {
+    /// The refusal that the script reports, in words.
+    static func refusal(_ reply: RedisReply, of definition: QueueDefinition) -> QueueError? {
+        let queue = definition.name
         let words = reply.strings
+        if words == ["DELETED"] { return QueueError(.topologyLost, "the queue has been deleted", queue: queue) }
+        if words.count == 3, words[0] == "TRIMMED", let complete = Int64(words[2]) {
+            guard case .at(let date)? = definition.groups.first(where: { $0.name == words[1] })?.start else {
+                return nil
+            }
+            return .positionTrimmed(group: words[1], at: date, complete: UnixTime.date(complete), queue: queue)
+        }
         guard words.count == 4, words[0] == "CONFLICT" else { return nil }
         return QueueError(
             .topologyConflict,

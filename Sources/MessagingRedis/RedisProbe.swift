@@ -123,6 +123,7 @@ enum RedisProbe {
         .replay: .native,
         .boundedQueue: .emulated("the publish script counts"),
         .atMostOnce: .emulated("acknowledged before the hand-over"),
+        .deletion: .emulated("a script; what is left for a day keeps clients from making it again"),
     ]
 }
 #endif

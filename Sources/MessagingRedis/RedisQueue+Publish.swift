@@ -74,15 +74,22 @@ extension RedisQueue {
         if calls.isEmpty { return }
         do throws(QueueError) {
             var replies = try await link.run(calls)
+            var unknown: [Int: QueueError] = [:]
             for index in replies.indices where replies[index].error?.hasPrefix("NOTFOUND") == true {
                 // The queue vanished under a client that knows it; a script that finds no queue has added nothing.
-                if (try? await recreate(queue)) == true, let again = try? await link.run([calls[index]]).first {
-                    replies[index] = again
+                guard (try? await recreate(queue)) == true else { continue }
+                do throws(QueueError) {
+                    if let again = try await link.run([calls[index]]).first { replies[index] = again }
+                } catch {
+                    // The second attempt may have been carried out, whatever the first one found.
+                    if error.code == .indeterminate { unknown[index] = error.about(queue) }
                 }
             }
-            let isFailure = replies.allSatisfy { $0.error != nil }
-            for (indices, reply) in zip(sent, replies) {
-                if let error = reply.error {
+            let isFailure = unknown.isEmpty && replies.allSatisfy { $0.error != nil }
+            for (place, (indices, reply)) in zip(sent, replies).enumerated() {
+                if let error = unknown[place] {
+                    for index in indices { outcomes[index] = .indeterminate(error) }
+                } else if let error = reply.error {
                     let error = RedisErrors.error(error, queue: queue)
                     if mayThrow, isFailure { throw error }
                     for index in indices { outcomes[index] = .refused(error) }

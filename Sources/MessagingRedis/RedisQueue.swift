@@ -67,11 +67,34 @@ public final class RedisQueue: MessageQueue {
             )
         }
         try RedisProbe.check(try await capabilities(), queue: definition.name)
-        let reply = try await link.run(RedisDefinition.declareCall(definition), queue: definition.name)
-        if let conflict = RedisDefinition.conflict(reply, queue: definition.name) { throw conflict }
+        try await declare(definition, again: false)
+    }
+
+    private func declare(_ definition: QueueDefinition, again: Bool) async throws(QueueError) {
+        let reply = try await link.run(RedisDefinition.declareCall(definition, again: again), queue: definition.name)
+        if let refusal = RedisDefinition.refusal(reply, of: definition) { throw refusal }
         _ = try await link.command(["SADD", RedisKeys.registry, definition.name])
         // As the server has it: with the groups that others declared, and without those that were removed.
         _ = try await self.definition(of: definition.name)
+    }
+
+    /// For how long clients are kept from making a deleted queue again, at least.
+    private static let tombstone = Duration.seconds(24 * 3600)
+
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func deleteQueue(_ queue: String) async throws(QueueError) -> Bool {
+        try NameRules.validate(queue: queue)
+        let keys = RedisKeys(queue: queue)
+        state.withLockedValue { $0.definitions[queue] = nil }
+        let call = ScriptCall(
+            .remove,
+            keys: [keys.log, keys.meta, keys.deadLetters, keys.due, keys.held],
+            [String(Self.tombstone.milliseconds)]
+        )
+        let wasThere = try await link.run(call, queue: queue).integers == [1]
+        // Also when it was deleted before: the call that did it may have ended between the two.
+        _ = try await link.command(["SREM", RedisKeys.registry, queue])
+        return wasThere
     }
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
@@ -101,7 +124,12 @@ public final class RedisQueue: MessageQueue {
         var recreated = definition
         // A queue that is gone has no messages that a new group should skip.
         for index in recreated.groups.indices { recreated.groups[index].start = .earliest }
-        try await declare(recreated)
+        do throws(QueueError) {
+            try await declare(recreated, again: true)
+        } catch {
+            if error.code == .topologyLost { state.withLockedValue { $0.definitions[queue] = nil } }
+            throw error
+        }
         logger.warning(
             "the queue or a group was missing on the server and was created again at its last known position",
             metadata: [LogKeys.queue: "\(queue)"]

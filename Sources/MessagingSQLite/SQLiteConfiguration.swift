@@ -28,6 +28,8 @@ public struct SQLiteConfiguration: Sendable, Hashable {
     /// How often a process with waiting consumers looks for what programs other than this library have published, and
     /// for what a process published that was killed before it could tell.
     public var heartbeat: Duration
+    /// Statements that are broken on purpose, for the tests that prove what finds that.
+    package var statementChanges: [SQLStatementChange] = []
 
     /// Creates a configuration.
     ///

@@ -153,6 +153,16 @@ public final class SQLiteQueue: MessageQueue {
         try await file().commits.perform { transaction in try transaction.declare(definition) }
     }
 
+    /// Deletes a queue with all it has, in one transaction; its consumers hear `notFound`.
+    ///
+    /// - Parameter queue: The queue's name.
+    /// - Returns: Whether there was such a queue.
+    /// - Throws: `QueueError`: those of ``SQLiteStorage`` for a file that cannot be used.
+    public func deleteQueue(_ queue: String) async throws(QueueError) -> Bool {
+        try NameRules.validate(queue: queue)
+        return try await file().commits.perform { transaction in try transaction.deleteQueue(queue) }
+    }
+
     /// Returns the settings of a queue.
     ///
     /// - Parameter queue: The queue's name.

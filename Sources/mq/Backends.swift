@@ -5,6 +5,9 @@ import MessagingMemory
 #if Kafka
 import MessagingKafka
 #endif
+#if RabbitMQ
+import MessagingRabbitMQ
+#endif
 #if Redis
 import MessagingRedis
 #endif
@@ -56,6 +59,11 @@ enum Backends {
     #else
     private static let hasRedis = false
     #endif
+    #if RabbitMQ
+    private static let hasRabbitMQ = true
+    #else
+    private static let hasRabbitMQ = false
+    #endif
     #if SQLite
     private static let hasSQLite = true
     #else
@@ -82,12 +90,17 @@ enum Backends {
             isBuilt: hasRedis,
             summary: "Redis Streams, Redis 7.0 or newer"
         ),
-        Kind(name: "rabbitmq", schemes: ["amqp", "amqps"], isBuilt: false, summary: "RabbitMQ"),
+        Kind(
+            name: "rabbitmq",
+            schemes: ["amqp", "amqps"],
+            isBuilt: hasRabbitMQ,
+            summary: "quorum queues, RabbitMQ 3.10 or newer"
+        ),
         Kind(
             name: "kafka",
             schemes: ["kafka", "kafkas"],
             isBuilt: hasKafka,
-            summary: "Apache Kafka, 2.1 or newer; the pipeline keeps what is no message in the file of sqlite"
+            summary: "topics and consumer groups, Apache Kafka 2.1 or newer"
         ),
     ]
 
@@ -161,6 +174,26 @@ enum Backends {
                 stores: .redis(RedisCommands(redis))
             )
         #endif
+        #if RabbitMQ
+        case "rabbitmq":
+            let url =
+                chosen.text.contains("://")
+                ? chosen
+                : settings.value("rabbitmq_url")
+                    ?? Settings.Value(text: "amqp://127.0.0.1:5672", source: chosen.source)
+            try checkUserInfo(url)
+            var configuration = try RabbitMQConfiguration(url: url.text)
+            if let timeout {
+                configuration.connectTimeout = timeout
+                configuration.commandTimeout = timeout
+            }
+            return OpenBackend(
+                queue: InstrumentedQueue(RabbitMQQueue(configuration, logger: logger)),
+                description: configuration.description,
+                source: url.source,
+                stores: try .besideBroker(settings: settings, timeout: timeout, logger: logger)
+            )
+        #endif
         #if Kafka
         case "kafka":
             let url =
@@ -177,25 +210,12 @@ enum Backends {
                 queue: InstrumentedQueue(KafkaQueue(configuration, logger: logger)),
                 description: configuration.description,
                 source: url.source,
-                stores: try storesBeside(settings, logger: logger)
+                stores: try .besideBroker(settings: settings, timeout: timeout, logger: logger)
             )
         #endif
         default: throw notBuilt(kind, chosen.source)
         }
     }
-
-    #if Kafka
-    /// Where the pipeline keeps what is no message when the queue's broker has only messages: in the file of `sqlite`,
-    /// which is made when it is first used, or in memory.
-    private static func storesBeside(_ settings: Settings, logger: Logger) throws -> PipelineStores {
-        #if SQLite
-        let url = settings.value("sqlite_url")?.text ?? "sqlite:\(standardFile)"
-        return .sqlite(SQLiteStorage(SQLiteQueue(try SQLiteConfiguration(url: url), logger: logger)))
-        #else
-        return .memory()
-        #endif
-    }
-    #endif
 
     /// Finds the backend that a name or URL means.
     static func kind(of chosen: Settings.Value) throws -> Kind {
@@ -221,7 +241,8 @@ enum Backends {
         let names = list.filter(\.isBuilt).map(\.name)
         let schemes = list.filter(\.isBuilt).flatMap(\.schemes).filter { $0 != "memory" }.map { "\($0)://" }
         let missing = list.filter { !$0.isBuilt }.map(\.name).joined(separator: ", ")
-        return (names + schemes).joined(separator: ", ") + " (not part of this build yet: \(missing))"
+        let known = (names + schemes).joined(separator: ", ")
+        return missing.isEmpty ? known : known + " (not part of this build: \(missing))"
     }
 
     private static func notBuilt(_ kind: Kind, _ source: String) -> CLIError {

@@ -77,6 +77,7 @@ enum CLIErrors {
         case .invalidName, .invalidArgument: "see --help"
         case .topologyConflict: "use another name, or the settings it has"
         case .topologyLost: "create it again with --create"
+        case .positionTrimmed: "begin later, or at the earliest message that is left"
         case .leaseLost: "the message is delivered again"
         case .tooLarge: "store the body elsewhere and publish its address"
         case .queueFull: "try again when consumers have caught up"

@@ -102,10 +102,11 @@ struct DLQChange: Sendable {
             "nothing was \(words.past)",
             do: "give --yes, or type the queue's name on a terminal"
         )
-        guard output.notes.isTerminal, POSIX.isTerminal(POSIX.standardInput) else { throw refusal }
-        output.prompt("Type the queue's name to \(words.verb) \(found.ids.count == 1 ? "it" : "them"): ")
-        let answer = String(decoding: try await StandardInput().read(), as: UTF8.self)
-        guard answer.split(whereSeparator: \.isNewline).first.map(String.init) == selection.queue else { throw refusal }
+        try await output.confirm(
+            by: selection.queue,
+            "Type the queue's name to \(words.verb) \(found.ids.count == 1 ? "it" : "them"): ",
+            refusal: refusal
+        )
     }
 
     private func act(_ ids: [String], _ backend: any MessageQueue) async throws {

@@ -43,6 +43,7 @@ struct MQ: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             PipelineCommand.self, PublishCommand.self, ConsumeCommand.self, StatusCommand.self, DLQCommand.self,
+            DeleteCommand.self,
             BackendsCommand.self, DoctorCommand.self, ConformanceCommand.self,
         ]
     )

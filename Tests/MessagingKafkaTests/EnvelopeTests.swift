@@ -16,7 +16,7 @@ struct EnvelopeTests {
         envelope.attempts = 3
         envelope.redrives = 2
         envelope.published = 99
-        envelope.note(Failure(attempt: 3, at: 4, consumer: "c", error: "e"))
+        envelope.note(3, at: 4, by: "c", "e")
         let read = try Envelope(record(envelope.payload), topic: "t")
         #expect(read.message.id == message.id && read.message.body == message.body && read.message.key == "k")
         #expect(read.message.headers == message.headers && read.message.contentType == "text/x")
@@ -53,14 +53,7 @@ struct EnvelopeTests {
     @Test func historyIsBounded() {
         var envelope = Envelope(id: "a", value: [])
         for attempt in 1...40 {
-            envelope.note(
-                Failure(
-                    attempt: attempt,
-                    at: 0,
-                    consumer: "c",
-                    error: Failure.shortened(String(repeating: "x", count: 5000))
-                )
-            )
+            envelope.note(attempt, at: 0, by: "c", String(repeating: "x", count: 5000))
         }
         #expect(envelope.history.map(\.attempt) == Array(31...40))
         #expect(envelope.payload.headers.reduce(0) { $0 + $1.value.count } < 64 << 10)

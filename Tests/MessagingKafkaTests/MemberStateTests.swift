@@ -297,6 +297,23 @@ struct MemberStateTests {
         #expect(bench.state.flow().resume == [Bench.main])
     }
 
+    @Test("what consumers hold takes no room, however much it is, until it comes back")
+    func heldTakesNoRoom() {
+        var bench = Bench(maxBuffered: 20)
+        bench.assign()
+        bench.read(0..<15)
+        let held = bench.take(15)
+        bench.read(15..<30)
+        #expect(bench.state.flow().pause.isEmpty && bench.state.buffered == 15)
+        for delivery in held.prefix(5) { _ = bench.settle(delivery, .release) }
+        #expect(bench.state.buffered == 20 && bench.state.flow().pause == [Bench.main])
+        for delivery in held.dropFirst(5) { _ = bench.settle(delivery, .acknowledge) }
+        #expect(bench.state.buffered == 20)
+        for delivery in bench.take(20) { _ = bench.settle(delivery, .acknowledge) }
+        #expect(bench.state.buffered == 0 && bench.state.bufferedBytes == 0)
+        #expect(bench.state.flow().resume == [Bench.main])
+    }
+
     @Test func whoClosesGivesBackWithTheAttemptCounted() {
         var bench = Bench()
         bench.assign()
@@ -321,5 +338,7 @@ struct MemberStateTests {
         #expect(texts(bench.take(5)) == ["1"])
         #expect(bench.state.moves.map(\.destination) == [.deadLetters])
         #expect(bench.state.moves.first?.envelope.value == [7])
+        for move in bench.state.moves { bench.state.conclude(move, isWritten: true, wall: bench.wall) }
+        #expect(bench.state.buffered == 0, "it never took room")
     }
 }

@@ -32,7 +32,18 @@ struct MockFaultTests {
         var taken: [Delivery] = []
         let deadline = ContinuousClock.now + .seconds(40)
         while taken.count < count, ContinuousClock.now < deadline {
-            taken += try await consumer.receive(max: count - taken.count, wait: .seconds(1))
+            let answer: Result<[Delivery], QueueError>
+            do throws(QueueError) {
+                answer = .success(try await consumer.receive(max: count - taken.count, wait: .seconds(1)))
+            } catch {
+                answer = .failure(error)
+            }
+            switch answer {
+            case .success(let deliveries): taken += deliveries
+            // While brokers are away, and until the client has found them again, receive says so.
+            case .failure(let error) where error.code == .unavailable: continue
+            case .failure(let error): throw error
+            }
         }
         return taken
     }
@@ -173,6 +184,38 @@ struct MockFaultTests {
         let more = try await next.receive(max: 10, wait: .milliseconds(500))
         #expect(more.isEmpty)
         await other.close()
+    }
+
+    @Test("brokers that are far away make calls slow and nothing else")
+    func farAway() async throws {
+        let cluster = try MockCluster()
+        let queue = cluster.client()
+        try await queue.declare(Self.definition)
+        let consumer = try await queue.consume("orders", group: "g", consumer: "c")
+        for broker in 1...3 as ClosedRange<Int32> { cluster.roundTrip(broker, milliseconds: 300) }
+        let start = ContinuousClock.now
+        let outcomes = try await queue.publish((0..<20).map { Message(text: "\($0)", key: "\($0)") }, to: "orders")
+        #expect(outcomes.allSatisfy { $0.isConfirmed })
+        #expect(ContinuousClock.now - start >= .milliseconds(250), "the brokers are not far away")
+        let taken = try await take(20, from: consumer)
+        #expect(Set(taken.map(\.message.id)).count == 20)
+        for delivery in taken { try await consumer.acknowledge(delivery) }
+        await queue.close()
+    }
+
+    @Test("a record for a partition that is not there is refused, headers and all")
+    func noSuchPartition() async throws {
+        let cluster = try MockCluster(brokers: 1)
+        let queue = cluster.client()
+        try await queue.declare(Self.definition)
+        try await queue.publish(Message(text: "warm"), to: "orders")
+        let payload = KafkaPayload(key: nil, value: [1], id: "x", headers: [KafkaHeader(name: "a", value: [2])])
+        let place = TopicPartition(topic: "orders", partition: 99)
+        let orders = Array(repeating: KafkaPublisher.Order(place: place, payload: payload), count: 50)
+        let reports = try await queue.kafka.broker.publisher.write(orders)
+        #expect(reports.allSatisfy { $0.failure?.name == "_UNKNOWN_PARTITION" }, "\(reports.first as Any)")
+        #expect(try await queue.publish(Message(text: "after"), to: "orders").isConfirmed)
+        await queue.close()
     }
 
     @Test("what this backend cannot do is refused without asking the broker")

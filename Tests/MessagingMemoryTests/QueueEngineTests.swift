@@ -123,7 +123,7 @@ struct QueueEngineTests {
         // A replay opens it again, for as long as it takes.
         try bench.engine.declare(
             QueueDefinition("q", groups: [GroupDefinition("late")], retention: .seconds(100)),
-            now: bench.moment.now
+            at: bench.moment
         )
         bench.engine.join(1, 2, name: "two", mode: .atLeastOnce)
         bench.go(to: 500)
@@ -139,7 +139,7 @@ struct QueueEngineTests {
             _ = bench.publish("a", "b")
             #expect(bench.publish("c").first?.error?.code == .queueFull)
             let group = GroupDefinition("g", start: start)
-            try bench.engine.declare(QueueDefinition("q", groups: [group], maxReady: 2), now: .zero)
+            try bench.engine.declare(QueueDefinition("q", groups: [group], maxReady: 2), at: bench.moment)
             #expect(bench.figures?.ready == .exact(expected))
             #expect(bench.stored == expected)
         }

@@ -63,7 +63,8 @@ struct AnswerTests {
         let sent = try RedisReply.parsed(writer.bytes).strings
         #expect(
             sent == [
-                "9000", "8000", "7", "unordered", "a", "2000", "4", "0-0", "{q}:g:a:retry", "b", "30000", "10", "$",
+                "0", "9000", "8000", "7", "unordered", "a", "2000", "4", "0-0", "{q}:g:a:retry", "b", "30000", "10",
+                "$",
                 "{q}:g:b:retry", "c", "30000", "10", "999-18446744073709551615", "{q}:g:c:retry", "d", "30000", "10",
                 "0-0",
                 "{q}:g:d:retry",
@@ -74,11 +75,11 @@ struct AnswerTests {
     @Test("a conflict names both settings")
     func conflict() throws {
         let error = try #require(
-            RedisDefinition.conflict(try reply(["CONFLICT", "dedupe_ms", "1", "2"]), queue: "q")
+            RedisDefinition.refusal(try reply(["CONFLICT", "dedupe_ms", "1", "2"]), of: QueueDefinition("q"))
         )
         #expect(error.code == .topologyConflict)
         #expect(error.message.contains("dedupe_ms is 2, wanted is 1; nothing was changed"))
-        #expect(RedisDefinition.conflict(try RedisReply.parsed(.text("OK")), queue: "q") == nil)
+        #expect(RedisDefinition.refusal(try RedisReply.parsed(.text("OK")), of: QueueDefinition("q")) == nil)
     }
 
     @Test(

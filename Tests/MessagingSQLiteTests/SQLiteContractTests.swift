@@ -1,3 +1,5 @@
+import Foundation
+import GRDB
 import Messaging
 import MessagingConformance
 import MessagingSQLite
@@ -19,12 +21,25 @@ struct SQLiteHarness: ConformanceHarness {
     func makeQueue() async throws -> any MessageQueue { file.makeQueue(clock: clock.queueClock) }
     func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
     func advance(by duration: Duration) async throws { clock.advance(by: duration) }
+
+    func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
+        try await file.makeConnection().writeWithoutTransaction {
+            try $0.execute(sql: "INSERT INTO mq_publish (queue, body) VALUES (?, ?)", arguments: [queue, Data(body)])
+        }
+        return true
+    }
 }
 
-@Suite("SQLite keeps the contract", .timeLimit(.minutes(2)))
+// One case at a time: they are many, and the tests of other suites wait for the same threads.
+@Suite("SQLite keeps the contract", .serialized, .timeLimit(.minutes(2)))
 struct SQLiteContractTests {
-    @Test(arguments: Conformance.all)
+    @Test(arguments: Conformance.cases(upTo: .full))
     func keeps(_ law: ConformanceCase) async throws {
-        try await law.run(on: try SQLiteHarness())
+        let result = try await ConformanceRunner(try SQLiteHarness()).result(of: law)
+        switch result.outcome {
+        case .passed: break
+        case .failed: Issue.record("\(result)")
+        case .unsupported, .notPossible, .knownFailure: Issue.record("\(result)", severity: .warning)
+        }
     }
 }

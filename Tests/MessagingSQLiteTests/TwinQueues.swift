@@ -355,6 +355,13 @@ struct TwinQueues {
         consumers.removeAll { $0.client == client }
     }
 
+    /// How long ago a group begins, in seconds; with a retention, within it: the file and the model remove what is older
+    /// at different times, and refuse such a group as soon as they have.
+    private func ago(_ generator: inout SeededGenerator) -> Double {
+        let seconds = Double(Int.random(in: 0...6000, using: &generator)) / 1000
+        return definition.retention > .zero ? min(seconds, definition.retention.inSeconds) : seconds
+    }
+
     private mutating func addGroup() async throws {
         guard definition.groups.count < 5 else { return }
         var group = Self.group("late\(definition.groups.count)", &generator)
@@ -363,12 +370,23 @@ struct TwinQueues {
             case 0: .earliest
             case 1: .latest
             default:
-                .at(clock.date.addingTimeInterval(-Double(Int.random(in: 0...6000, using: &generator)) / 1000))
+                .at(clock.date.addingTimeInterval(-ago(&generator)))
             }
-        definition.groups.append(group)
         log.append("declare \(group.name) from \(group.start)")
-        try await models[0].declare(QueueDefinition.same(as: definition, groups: [group]))
-        try await reals[client()].declare(QueueDefinition.same(as: definition, groups: [group]))
+        let wanted = QueueDefinition.same(as: definition, groups: [group])
+        var refusals: [QueueError.Code?] = []
+        for queue in [models[0], reals[client()]] as [any MessageQueue] {
+            do throws(QueueError) {
+                try await queue.declare(wanted)
+                refusals.append(nil)
+            } catch {
+                refusals.append(error.code)
+            }
+        }
+        guard refusals[0] == refusals[1] else {
+            throw Difference(description: "declare \(group.name): \(refusals) in memory and in the file")
+        }
+        if refusals[0] == nil { definition.groups.append(group) }
     }
 
     private mutating func keepUp() async throws {

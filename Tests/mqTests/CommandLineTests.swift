@@ -11,7 +11,7 @@ struct CommandLineTests {
         "explains every command with examples",
         arguments: [
             ["publish"], ["consume"], ["status"], ["dlq"], ["dlq", "list"], ["dlq", "show"], ["dlq", "redrive"],
-            ["dlq", "discard"], ["backends"], ["doctor"],
+            ["dlq", "discard"], ["delete"], ["backends"], ["doctor"],
         ]
     )
     func help(command: [String]) async throws {
@@ -54,7 +54,6 @@ struct CommandLineTests {
             (["pipeline", "run", "--input", "ftp://h/x"], "cannot be used"),
             (["status", "--backend", "amqq://h"], "unknown scheme 'amqq://'"),
             (["status", "--backend", "postgres"], "unknown backend 'postgres'"),
-            (["status", "--backend", "rabbitmq"], "not part of this build yet"),
             (["status", "--backend", "sqlite:///tmp/x?what=1"], "the SQLite URL cannot be used"),
         ]
     )
@@ -222,6 +221,27 @@ struct CommandLineTests {
     }
     #endif
 
+    #if SQLite
+    @Test("deletes a queue when it is told so, and says what it had")
+    func deletes() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "mq-delete-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = ["--backend", "sqlite:\(folder.path)/mq.sqlite"]
+        _ = try await MQBinary.run(all: ["publish", "orders", "one", "two", "--create", "--group", "g"] + file)
+        let preview = try await MQBinary.run(all: ["delete", "orders", "--dry-run", "--json"] + file)
+        #expect(preview.status == .exited(0))
+        #expect(preview.output.contains("\"done\":false") && preview.output.contains("\"ready\""))
+        let unsure = try await MQBinary.run(all: ["delete", "orders"] + file)
+        #expect(unsure.status == .exited(5))
+        #expect(unsure.error.contains("nothing was deleted; give --yes"))
+        #expect(try await MQBinary.run(all: ["status", "orders"] + file).status == .exited(0))
+        let done = try await MQBinary.run(all: ["delete", "orders", "--yes"] + file)
+        #expect(done.status == .exited(0) && done.error.contains("deleted 'orders'"))
+        #expect(try await MQBinary.run(all: ["delete", "orders", "--yes"] + file).status == .exited(4))
+    }
+    #endif
+
     @Test("says that there are no queues")
     func noQueues() async throws {
         let text = try await MQBinary.run("status")
@@ -246,7 +266,7 @@ struct CommandLineTests {
         let result = try await MQBinary.run(
             "backends",
             "--json",
-            environment: ["MQ_REDIS_URL": Self.nowhere]
+            environment: ["MQ_REDIS_URL": Self.nowhere, "MQ_RABBITMQ_URL": "amqp://user:hunter2@127.0.0.1:1"]
         )
         #expect(result.status == .exited(0))
         #expect(!result.output.contains("hunter2"))

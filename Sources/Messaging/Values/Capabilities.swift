@@ -29,6 +29,8 @@ public struct Capabilities: Sendable {
         public static let replay = Feature("replay")
         /// A bound on the ready messages.
         public static let boundedQueue = Feature("bounded-queue")
+        /// Queues can be deleted.
+        public static let deletion = Feature("deletion")
         /// Deliveries that are settled when they are handed over.
         public static let atMostOnce = Feature("at-most-once")
         /// Queues that survive the end of this process.
@@ -37,7 +39,7 @@ public struct Capabilities: Sendable {
         /// Every feature, in the order of documentation.
         public static let allCases: [Feature] = [
             .persistence, .delay, .scheduleList, .deduplication, .idConflict, .fanOut, .renewal, .fencedSettle,
-            .keyedOrder, .deadLetters, .atomicMove, .replay, .boundedQueue, .atMostOnce,
+            .keyedOrder, .deadLetters, .atomicMove, .replay, .boundedQueue, .atMostOnce, .deletion,
         ]
 
         /// The feature's name, in lower case with hyphens.
@@ -126,8 +128,12 @@ public struct Capabilities: Sendable {
     ///   - queue: The queue it is wanted for, for the error.
     /// - Throws: `QueueError` with the code `unsupported` and the reason.
     public func require(_ feature: Feature, queue: String? = nil) throws(QueueError) {
-        if case .unavailable(let reason) = self[feature] {
-            throw QueueError(.unsupported, "\(feature) is not available on \(system): \(reason)", queue: queue)
-        }
+        if let refusal = refusal(of: feature, queue: queue) { throw refusal }
+    }
+
+    /// Returns the error for a feature that cannot be used; `nil` when it can.
+    func refusal(of feature: Feature, queue: String?) -> QueueError? {
+        guard case .unavailable(let reason) = self[feature] else { return nil }
+        return QueueError(.unsupported, "\(feature) is not available on \(system): \(reason)", queue: queue)
     }
 }

@@ -82,6 +82,27 @@ public struct Failure: Sendable, Hashable, Codable {
         self.error = error
     }
 
+    /// Adds a failure to the history of a message; for backends.
+    ///
+    /// - Parameters:
+    ///   - history: The failures so far, oldest first; the latest ones are kept.
+    ///   - attempt: Which attempt failed, from 1.
+    ///   - date: When, by the broker's clock; now by this machine's unless given.
+    ///   - consumer: The consumer that had it.
+    ///   - error: What went wrong; it is shortened.
+    /// - Returns: The history with this failure.
+    public static func history(
+        _ history: [Failure],
+        adding attempt: Int,
+        at date: Date = Date(),
+        by consumer: String,
+        error: String?
+    ) -> [Failure] {
+        let time = UnixTime.milliseconds(date)
+        let failure = Failure(attempt: attempt, at: time, consumer: consumer, error: shortened(error ?? ""))
+        return history.suffix(maxHistory - 1) + [failure]
+    }
+
     /// The longest error text that is kept, in characters.
     package static let maxErrorLength = 1000
     /// How many failures a message carries.

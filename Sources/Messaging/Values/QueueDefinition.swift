@@ -103,7 +103,8 @@ public struct GroupDefinition: Sendable, Hashable {
         case earliest
         /// At the next message that is published.
         case latest
-        /// At the first message published at or after a time.
+        /// At the first message published at or after a time, which is refused with `positionTrimmed` when messages
+        /// after it may have been removed already.
         case at(Date)
     }
 

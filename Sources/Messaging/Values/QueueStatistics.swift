@@ -63,18 +63,18 @@ public struct GroupStatistics: Sendable, Hashable {
     ///   - group: The group.
     ///   - ready: Messages that the next `receive` could get.
     ///   - inFlight: Messages delivered and not settled.
-    ///   - delayed: Messages waiting for their time.
-    ///   - dead: Dead letters of this group.
-    ///   - consumers: Consumers that are registered.
-    ///   - oldestAge: The age of the oldest unfinished message.
+    ///   - delayed: Messages waiting for their time; exactly none unless given, as where there are no delays.
+    ///   - dead: Dead letters of this group; exactly none unless given, as where there are no dead letters.
+    ///   - consumers: Consumers that are registered; not counted unless given.
+    ///   - oldestAge: The age of the oldest unfinished message; `nil` unless given.
     public init(
         group: String,
         ready: Figure,
         inFlight: Figure,
-        delayed: Figure,
-        dead: Figure,
-        consumers: Figure,
-        oldestAge: Duration?
+        delayed: Figure = .exact(0),
+        dead: Figure = .exact(0),
+        consumers: Figure = .unavailable("this backend does not count them"),
+        oldestAge: Duration? = nil
     ) {
         self.group = group
         self.ready = ready

@@ -64,33 +64,40 @@ extension Conformance {
         for round in 0..<2 {
             try await stage.publish((0..<20).map { Message(text: "\(round)", key: "key-\($0)") })
         }
-        let delay = stage.unit * 10
-        let start = harness.now
+        let delay = stage.unit * 4
         var others = 0
-        var failed = false
+        var start: Duration?
+        var again: Delivery?
+        // On a busy machine the retry is due before the other keys are through.
         while others < 38 {
-            let delivery = try await stage.takeOne(from: consumer, within: stage.unit * 5)
-            if delivery.message.key == "key-0" {
-                try expect(!failed, "a later message of the key came before its retry")
-                failed = true
-                try await consumer.settle(delivery, .retry(after: delay, error: nil))
-            } else {
+            let delivery = try await stage.takeOne(from: consumer)
+            if delivery.message.key != "key-0" {
                 others += 1
                 try await consumer.acknowledge(delivery)
+            } else if let start {
+                try expect(harness.now - start >= delay - .milliseconds(1), "the key went on before its retry was due")
+                try expect(others > 0, "no other key went on while this one waited")
+                try expect(again == nil, "a later message of the key came while its retry was held")
+                again = delivery
+            } else {
+                start = harness.now
+                try await consumer.settle(delivery, .retry(after: delay, error: nil))
             }
         }
-        try expect(failed, "the head of the key did not come")
-        try await stage.expectQuiet(consumer, for: stage.unit)
-        let again = try await stage.takeOne(from: consumer, within: delay + harness.tolerance)
-        try expect(harness.now - start >= delay - .milliseconds(1), "the retry came early")
+        guard let start else { throw ConformanceFailure("the head of the key did not come") }
+        if again == nil {
+            again = try await stage.takeOne(from: consumer, within: delay + harness.tolerance)
+            try expect(harness.now - start >= delay - .milliseconds(1), "the retry came early")
+        }
+        guard let again else { return }
         try expectEqual(again.message.text, "0", "the turn of the key")
         try expectEqual(again.attempt, 2, "the attempt")
-        try await stage.expectQuiet(consumer, for: stage.unit)
+        try await stage.expectQuiet(consumer)
         try await consumer.acknowledge(again)
         let last = try await stage.takeOne(from: consumer)
         try expectEqual(last.message.text, "1", "the turn of the key")
         try await consumer.acknowledge(last)
-        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectNothing(consumer)
     }
 
     private static let keyDead = ConformanceCase(
@@ -103,14 +110,14 @@ extension Conformance {
         let consumer = try await stage.consumer()
         try await stage.publish((0..<3).map { Message(text: "\($0)", key: "k") })
         let head = try await stage.takeOne(from: consumer)
-        try await stage.expectQuiet(consumer, for: stage.unit)
+        try await stage.expectQuiet(consumer)
         try await consumer.settle(head, .reject(reason: .rejected, error: nil))
         for turn in 1...2 {
             let delivery = try await stage.takeOne(from: consumer)
             try expectEqual(delivery.message.text, "\(turn)", "the turn of the key")
             try await consumer.acknowledge(delivery)
         }
-        try await stage.expectNothing(consumer, for: stage.unit)
+        try await stage.expectNothing(consumer)
         try await stage.expectFigures(ready: 0, inFlight: 0, dead: 1)
     }
 
@@ -135,6 +142,6 @@ extension Conformance {
         try expectEqual(Set((rest + held).map(\.message.id)).count, 50, "the number of different messages")
         try await stage.settle(rest, by: fast)
         try await stage.settle(held, by: slow)
-        try await stage.expectNothing(fast, for: stage.unit)
+        try await stage.expectNothing(fast)
     }
 }

@@ -9,6 +9,8 @@ package final class History: Sendable {
         var order = 0
         var numbers = 0
         var events: [HistoryEvent] = []
+        /// The calls that have not ended, by their numbers.
+        var calls: [Int: (text: String, since: ContinuousClock.Instant)] = [:]
     }
 
     private let state = Mutex(State())
@@ -21,6 +23,37 @@ package final class History: Sendable {
 
     /// What happened so far, in the order in which the calls were noted.
     package var events: [HistoryEvent] { state.withLock { $0.events } }
+
+    /// The calls that have not ended, the oldest first, each with how long it has been waiting.
+    var openCalls: [String] {
+        let now = ContinuousClock.now
+        return state.withLock { $0.calls }.sorted { $0.key < $1.key }
+            .map { "\($0.value.text) (for \((now - $0.value.since).components.seconds) s)" }
+    }
+
+    /// Notes that a call has begun.
+    ///
+    /// - Returns: Its number.
+    func enter(_ text: String) -> Int {
+        state.withLock { state in
+            state.numbers += 1
+            state.calls[state.numbers] = (text, .now)
+            return state.numbers
+        }
+    }
+
+    /// Notes that a call has ended.
+    func leave(_ number: Int) { state.withLock { _ = $0.calls.removeValue(forKey: number) } }
+
+    /// Makes a call, so that it can be seen while it lasts.
+    func during<Value>(
+        _ text: String,
+        _ call: () async throws(QueueError) -> Value
+    ) async throws(QueueError) -> Value {
+        let number = enter(text)
+        defer { leave(number) }
+        return try await call()
+    }
 
     /// Returns a number for a client or a consumer.
     func number() -> Int {
@@ -79,5 +112,30 @@ package final class History: Sendable {
     package func noteForeign(_ queue: String) {
         let point = point()
         record(since: point, [.foreign(queue: queue)])
+    }
+}
+
+extension History {
+    /// The messages that were confirmed.
+    var accepted: Set<MessageID> {
+        Set(events.compactMap { if case .published(let message, _, .accepted) = $0.kind { message.id } else { nil } })
+    }
+
+    /// The messages that came to anybody.
+    var delivered: Set<MessageID> {
+        Set(events.compactMap { if case .delivered(let delivered, _) = $0.kind { delivered.id } else { nil } })
+    }
+
+    /// The messages whose end was confirmed to who held them.
+    var handled: Set<MessageID> {
+        var ids: [Receipt: MessageID] = [:]
+        var found: Set<MessageID> = []
+        for event in events {
+            if case .delivered(let delivered, _) = event.kind { ids[delivered.receipt] = delivered.id }
+            if case .settled(let receipt, .acknowledge, _, .settled) = event.kind, let id = ids[receipt] {
+                found.insert(id)
+            }
+        }
+        return found
     }
 }

@@ -193,11 +193,11 @@ struct QueueHistory {
     }
 
     private mutating func close(_ event: HistoryEvent, _ isClosed: (HistoryEvent.Member) -> Bool) {
-        for key in holds.keys {
-            guard let count = holds[key]?.count else { continue }
-            for index in 0..<count where holds[key].map({ isClosed($0[index].member) }) == true {
-                let order = holds[key]?[index].mayEnd ?? .max
-                holds[key]?[index].mayEnd = min(order, event.begin.order)
+        // Through the values, in place: there may be as many closings as messages.
+        for place in holds.values.indices {
+            for index in holds.values[place].indices where isClosed(holds.values[place][index].member) {
+                let order = holds.values[place][index].mayEnd
+                holds.values[place][index].mayEnd = min(order, event.begin.order)
             }
         }
     }

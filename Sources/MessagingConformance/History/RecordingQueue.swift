@@ -29,6 +29,12 @@ package final class RecordingQueue: QueueDecorator {
         history.end(places, [.declared(definition, .done)])
     }
 
+    package func deleteQueue(_ queue: String) async throws(QueueError) -> Bool {
+        // What was accepted goes with it: the laws about what becomes of messages say nothing of such a queue.
+        history.noteForeign(queue)
+        return try await base.deleteQueue(queue)
+    }
+
     package func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
         let published = messages.enumerated().map { index, message in
             HistoryEvent.Published(

@@ -8,8 +8,8 @@ public struct KillTable: Sendable, CustomStringConvertible {
         case killed(String)
         /// It passed: it does not see what is broken.
         case survived
-        /// It did not end in time, which proves nothing.
-        case hung
+        /// It did not end in time, which proves nothing; the text says what it was waiting for.
+        case hung(String)
         /// It failed with an error that neither the suite nor a queue throws.
         case unexpected(String)
 
@@ -52,10 +52,15 @@ public struct KillTable: Sendable, CustomStringConvertible {
         }
         var verdicts: [String: [String: Verdict]] = [:]
         await withTaskGroup(of: (String, String, Verdict).self) { group in
-            for (index, (mutant, law)) in pairs.enumerated() {
-                if index >= max(width, 1), let (row, column, verdict) = await group.next() {
+            // Those that measure the process come last, one after the other.
+            var running = 0
+            let together = pairs.filter { !$1.isAlone }
+            for (mutant, law) in (together + pairs.filter { $1.isAlone }) {
+                while running >= (law.isAlone ? 1 : max(width, 1)), let (row, column, verdict) = await group.next() {
                     verdicts[row, default: [:]][column] = verdict
+                    running -= 1
                 }
+                running += 1
                 group.addTask {
                     (mutant.id, law.id, await verdict(of: law, on: mutant.wrap(harness()), within: timeLimit))
                 }
@@ -71,27 +76,20 @@ public struct KillTable: Sendable, CustomStringConvertible {
         on harness: any ConformanceHarness,
         within limit: Duration
     ) async -> Verdict {
-        await withTaskGroup(of: Verdict.self) { group in
-            group.addTask {
-                do {
-                    try await law.run(on: harness)
-                    return .survived
-                } catch let failure as ConformanceFailure {
-                    return .killed(failure.message)
-                } catch let error as QueueError {
-                    return .killed("\(error)")
-                } catch {
-                    return .unexpected("\(error)")
-                }
+        let watch = CaseWatch()
+        do {
+            guard let ended = try await race(against: limit, { try await law.run(on: harness, watch) }) else {
+                defer { watch.abandon() }
+                return .hung(watch.waiting)
             }
-            group.addTask {
-                // A sleep that is cut short has no say: the case was first.
-                try? await Task.sleep(for: limit)
-                return .hung
-            }
-            let first = await group.next() ?? .hung
-            group.cancelAll()
-            return first
+            try ended.get()
+            return .survived
+        } catch let failure as ConformanceFailure {
+            return .killed(failure.message)
+        } catch let error as QueueError {
+            return .killed("\(error)")
+        } catch {
+            return .unexpected("\(error)")
         }
     }
 
@@ -114,7 +112,7 @@ public struct KillTable: Sendable, CustomStringConvertible {
                 switch self[mutant.id, id] {
                 case .killed?: nil
                 case .survived?: "\(mutant) survives \(id)"
-                case .hung?: "\(id) does not end on \(mutant)"
+                case .hung(let calls)?: "\(id) does not end on \(mutant): \(calls)"
                 case .unexpected(let error)?: "\(id) ends on \(mutant) with \(error)"
                 case nil: "\(id), which \(mutant) names, was not run"
                 }

@@ -66,4 +66,9 @@ private struct MutantHarness: ConformanceHarness {
     func makeQueue() async throws -> any MessageQueue { mutant.wrap(try await base.makeQueue()) }
     func uniqueName(_ prefix: String) -> String { base.uniqueName(prefix) }
     func advance(by duration: Duration) async throws { try await base.advance(by: duration) }
+    var faults: (any FaultControl)? { base.faults.map { MutantFaults(mutant: mutant, base: $0) } }
+
+    func injectForeign(body: [UInt8], into queue: String) async throws -> Bool {
+        try await base.injectForeign(body: body, into: queue)
+    }
 }

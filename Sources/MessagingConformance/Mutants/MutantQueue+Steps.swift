@@ -92,6 +92,34 @@ extension MutantQueue {
         }
     }
 
+    /// Changes what the client says it can do.
+    mutating func changeSupport(
+        _ change: @escaping @Sendable (inout [Capabilities.Feature: Capabilities.Support]) -> Void
+    ) {
+        onCapabilities = { capabilities in
+            let features = Capabilities.Feature.allCases
+            var support = Dictionary(uniqueKeysWithValues: features.map { ($0, capabilities[$0]) })
+            change(&support)
+            return Capabilities(
+                system: capabilities.system,
+                version: capabilities.version,
+                durability: capabilities.durability,
+                maxBodyBytes: capabilities.maxBodyBytes,
+                support: support,
+                findings: capabilities.findings
+            )
+        }
+    }
+
+    /// Changes the figures of a queue.
+    mutating func changeQueueFigures(_ change: @escaping @Sendable (inout QueueStatistics) -> Void) {
+        onStatistics = { base, queue throws(QueueError) in
+            var statistics = try await base.statistics(of: queue)
+            change(&statistics)
+            return statistics
+        }
+    }
+
     /// Changes the figures of every group.
     mutating func changeFigures(_ change: @escaping @Sendable (inout GroupStatistics) -> Void) {
         onStatistics = { base, queue throws(QueueError) in
@@ -177,6 +205,7 @@ struct ChangedLetter {
     var error: String?
     var attempts: Int
     var hasTime = true
+    var hasPublication = true
     var history: [Failure]
 
     init(_ letter: DeadLetter) {
@@ -199,7 +228,7 @@ struct ChangedLetter {
             error: error,
             attempts: attempts,
             failedAt: hasTime ? original.failedAt : nil,
-            publishedAt: original.publishedAt,
+            publishedAt: hasPublication ? original.publishedAt : nil,
             history: history
         )
     }

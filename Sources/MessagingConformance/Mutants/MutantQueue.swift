@@ -6,6 +6,7 @@ struct MutantQueue: QueueDecorator {
     let base: any MessageQueue
     let notes = ClientNotes()
 
+    var onCapabilities: @Sendable (Capabilities) -> Capabilities = { $0 }
     var onDeclare: (@Sendable (any MessageQueue, QueueDefinition) async throws(QueueError) -> Void)?
     var onDefinition: @Sendable (QueueDefinition) -> QueueDefinition = { $0 }
     var onQueues: @Sendable ([String]) -> [String] = { $0 }
@@ -39,6 +40,8 @@ struct MutantQueue: QueueDecorator {
     }
 
     init(base: any MessageQueue) { self.base = base }
+
+    func capabilities() async throws(QueueError) -> Capabilities { onCapabilities(try await base.capabilities()) }
 
     func declare(_ definition: QueueDefinition) async throws(QueueError) {
         if let onDeclare { try await onDeclare(base, definition) } else { try await base.declare(definition) }

@@ -1,4 +1,5 @@
 import Messaging
+import Synchronization
 
 extension Mutants {
     static let deadLetters: [Mutant] = [
@@ -117,6 +118,56 @@ extension Mutants {
             $0.onDiscard = { base, ids, queue throws(QueueError) in
                 _ = try await base.discardDeadLetters(ids, of: queue)
                 return ids
+            }
+        },
+        Mutant("letters-unsorted", "dead letters are not listed oldest first", killedBy: ["dlq.discard"]) {
+            $0.onDeadLetters = { base, query throws(QueueError) in
+                let page = try await base.letters(query)
+                return Page(page.elements.reversed(), next: page.next)
+            }
+        },
+        Mutant(
+            "letter-due-dropped",
+            "a dead letter of a scheduled message loses its time",
+            killedBy: ["schedule.deliver"]
+        ) {
+            $0.changeLetters { $0.message.due = nil }
+        },
+        Mutant("letter-error-cut", "the error of a rejection is cut after 20 characters", killedBy: ["dlq.poison"]) {
+            $0.changeSettlements {
+                if case .reject(let reason, let error) = $0 {
+                    .reject(reason: reason, error: error.map { String($0.prefix(20)) })
+                } else {
+                    $0
+                }
+            }
+        },
+        Mutant("cursor-counts", "a cursor is a number of dead letters, whatever went meanwhile", killedBy: ["dlq.page"])
+        {
+            $0.onDeadLetters = { base, query throws(QueueError) in
+                let all = try await base.allLetters(of: query.queue).filter(query.filter.matches)
+                let start = query.after.flatMap(Int.init) ?? 0
+                let end = start + query.limit
+                return Page(Array(all.dropFirst(start).prefix(query.limit)), next: end < all.count ? "\(end)" : nil)
+            }
+        },
+        Mutant("pages-overlap", "a page begins with the last dead letter of the one before", killedBy: ["dlq.page"]) {
+            let last = Mutex<[String: DeadLetter]>([:])
+            $0.onDeadLetters = { base, query throws(QueueError) in
+                let page = try await base.letters(query)
+                if let next = page.next, let letter = page.elements.last { last.withLock { $0[next] = letter } }
+                let before = query.after.flatMap { after in last.withLock { $0[after] } }
+                return Page((before.map { [$0] } ?? []) + page.elements, next: page.next)
+            }
+        },
+        Mutant(
+            "redrive-takes-all",
+            "redriving some dead letters sends all",
+            killedBy: ["dlq.redriveFilter", "dlq.redrive", "dlq.page"]
+        ) {
+            $0.onRedrive = { base, ids, queue throws(QueueError) in
+                let all = try await base.allLetters(of: queue).map(\.id)
+                return try await base.redrive(all, of: queue).filter(ids.contains)
             }
         },
     ]

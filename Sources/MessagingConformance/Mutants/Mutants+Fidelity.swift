@@ -115,6 +115,94 @@ extension Mutants {
         Mutant("long-id-accepted", "an id may have any length", killedBy: ["rt.invalid"]) {
             $0.changeMessages { if $0.id.rawValue.utf8.count > 512 { $0.id = .make() } }
         },
+        Mutant("consumer-names-unchecked", "a consumer may have any name", killedBy: ["rt.names"]) {
+            $0.onConsume = { base, opening throws(QueueError) in
+                let name = NameRules.isValid(opening.consumer) ? opening.consumer : "c"
+                return try await base.consume(
+                    opening.queue,
+                    group: opening.group,
+                    consumer: name,
+                    options: opening.options
+                )
+            }
+        },
+        Mutant("headers-reversed", "headers come in another order", killedBy: ["rt.headers", "obs.trace"]) {
+            $0.changeDeliveries { $0.message.headers = MessageHeaders($0.message.headers.reversed()) }
+        },
+        Mutant("limit-refused", "the largest body is refused", killedBy: ["rt.limit"]) {
+            $0.changeOutcomes { _, message, outcome, queue in
+                message.body.count >= 1 << 20
+                    ? .refused(QueueError(.tooLarge, "the body has \(message.body.count) bytes", queue: queue))
+                    : outcome
+            }
+        },
+        Mutant(
+            "too-large-cut",
+            "a body that is too large is cut and accepted",
+            killedBy: ["rt.limit", "rt.partialBatch"]
+        ) {
+            $0.changeMessages { $0.body = Array($0.body.prefix(1 << 20)) }
+        },
+        Mutant("too-large-closes", "a body that is too large ends the client", killedBy: ["rt.limit"]) {
+            let ended = Memory<Bool>()
+            $0.onPublish = { base, messages, queue throws(QueueError) in
+                if ended.contains(true) { throw QueueError(.unavailable, "the connection was closed", queue: queue) }
+                let outcomes = try await base.publish(messages, to: queue)
+                if outcomes.contains(where: { $0.error?.code == .tooLarge }) { ended.insert(true) }
+                return outcomes
+            }
+        },
+        Mutant(
+            "large-body-damaged",
+            "a body that comes in parts loses its end",
+            killedBy: ["rt.limit", "rt.mixedSizes"]
+        ) {
+            $0.changeDeliveries { if $0.message.body.count > 1 << 17 { $0.message.body[(1 << 17)...] = [0] } }
+        },
+        Mutant("large-overtaken", "large bodies come behind the small ones of their batch", killedBy: ["rt.mixedSizes"])
+        {
+            $0.onPublish = { base, messages, queue throws(QueueError) in
+                let small = messages.indices.filter { messages[$0].body.count < 1 << 16 }
+                let order = small + messages.indices.filter { messages[$0].body.count >= 1 << 16 }
+                let found = try await base.publish(order.map { messages[$0] }, to: queue)
+                var outcomes = found
+                for (place, index) in order.enumerated() { outcomes[index] = found[place] }
+                return outcomes
+            }
+        },
+        Mutant("foreign-passed-over", "what another program has written is dropped", killedBy: ["rt.foreign"]) {
+            let own = Memory<MessageID>()
+            $0.onPublish = { base, messages, queue throws(QueueError) in
+                for message in messages { own.insert(message.id) }
+                return try await base.publish(messages, to: queue)
+            }
+            $0.onReceive = { consumer, max, wait throws(QueueError) in
+                let deliveries = try await consumer.base.receive(max: max, wait: wait)
+                let foreign = deliveries.filter { !own.contains($0.message.id) }
+                _ = try await consumer.base.settle(foreign.map { SettleRequest($0.receipt, .acknowledge) })
+                return deliveries.filter { own.contains($0.message.id) }
+            }
+        },
+        Mutant("undecodable-jams", "a body that is not text fails every receive", killedBy: ["rt.foreign", "rt.bytes"])
+        {
+            $0.onReceive = { consumer, max, wait throws(QueueError) in
+                let deliveries = try await consumer.base.receive(max: max, wait: wait)
+                if deliveries.allSatisfy({ String(validating: $0.message.body, as: UTF8.self) != nil }) {
+                    return deliveries
+                }
+                _ = try await consumer.base.settle(deliveries.map { SettleRequest($0.receipt, .release) })
+                throw QueueError(.brokerError, "a record cannot be decoded", queue: consumer.queue)
+            }
+        },
+        Mutant("retry-drops-headers", "a message that is tried again has no headers", killedBy: ["obs.trace"]) {
+            $0.changeDeliveries { if $0.attempt > 1 { $0.message.headers = [:] } }
+        },
+        Mutant("letter-drops-headers", "a dead letter has no headers", killedBy: ["obs.trace", "dlq.reason"]) {
+            $0.changeLetters { $0.message.headers = [:] }
+        },
+        Mutant("redrive-drops-headers", "a redriven message has no headers", killedBy: ["obs.trace"]) {
+            $0.changeDeliveries { if $0.redrives > 0 { $0.message.headers = [:] } }
+        },
     ]
 
     private static func folded(_ name: String) -> String {

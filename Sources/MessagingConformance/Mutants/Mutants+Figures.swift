@@ -82,6 +82,68 @@ extension Mutants {
                 throw error
             }
         },
+        Mutant("arrived-is-stored", "what was handled has not arrived", killedBy: ["stats.arrived"]) {
+            $0.changeQueueFigures { $0.arrived = $0.stored }
+        },
+        Mutant(
+            "scheduled-off-by-one",
+            "one more is said to be scheduled",
+            killedBy: ["schedule.cancel", "stats.model"]
+        ) {
+            $0.changeQueueFigures { $0.scheduled = off($0.scheduled) }
+        },
+        Mutant("stored-forgets-held", "what is in flight is not stored", killedBy: ["stats.model", "par.bound"]) {
+            $0.changeQueueFigures { figures in
+                let held = figures.groups.first?.inFlight.value ?? 0
+                figures.stored = .exact((figures.stored.value ?? 0) - held)
+            }
+        },
+        Mutant("oldest-is-new", "the oldest age is zero", killedBy: ["stats.oldestAge"]) {
+            $0.changeFigures { if $0.oldestAge != nil { $0.oldestAge = .zero } }
+        },
+        Mutant("oldest-for-ever", "an empty queue has an oldest age", killedBy: ["stats.oldestAge"]) {
+            $0.changeFigures { $0.oldestAge = $0.oldestAge ?? .seconds(1) }
+        },
+        Mutant("settings-unchecked", "a lease, bound or number of attempts may be anything", killedBy: ["topo.invalid"])
+        {
+            $0.onDeclare = { base, definition throws(QueueError) in
+                let result = await attempt { () throws(QueueError) in try await base.declare(definition) }
+                if case .failure(let error) = result, error.code != .invalidArgument { throw error }
+            }
+        },
+        Mutant("max-unchecked", "a receive may ask for any number", killedBy: ["topo.invalid"]) {
+            $0.onReceive = { consumer, max, wait throws(QueueError) in
+                try await consumer.base.receive(max: min(Swift.max(1, max), 1000), wait: wait)
+            }
+        },
+        Mutant("drift-of-ordering", "another order or bound is accepted and forgotten", killedBy: ["topo.drift"]) {
+            $0.onDeclare = { base, definition throws(QueueError) in
+                var definition = definition
+                if let known = try await base.definition(of: definition.name) {
+                    definition.ordering = known.ordering
+                    definition.maxReady = known.maxReady
+                }
+                try await base.declare(definition)
+            }
+        },
+        Mutant("capability-hidden", "what works is said to be unavailable", killedBy: ["cap.honest"]) {
+            $0.changeSupport { $0[.replay] = .unavailable("hidden") }
+        },
+        Mutant("emulation-unexplained", "an emulation does not say how", killedBy: ["cap.honest"]) {
+            $0.changeSupport { $0[.delay] = .emulated("") }
+        },
+        Mutant(
+            "claim-refused",
+            "at-most-once deliveries are claimed and refused",
+            killedBy: ["cap.honest", "settle.atMostOnce"]
+        ) {
+            $0.onConsume = { base, opening throws(QueueError) in
+                if opening.options.mode == .atMostOnce {
+                    throw QueueError(.unsupported, "every delivery is settled", queue: opening.queue)
+                }
+                return try await base.open(opening)
+            }
+        },
     ]
 
     private static func off(_ figure: Figure) -> Figure { figure.value.map { .exact($0 + 1) } ?? figure }

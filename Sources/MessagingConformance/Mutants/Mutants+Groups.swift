@@ -96,5 +96,16 @@ extension Mutants {
         Mutant("time-unknown", "a delivery does not say when it was published", killedBy: ["group.replay"]) {
             $0.changeDeliveries { $0.hasTime = false }
         },
+        Mutant("join-takes-over", "who joins gets what the others hold", killedBy: ["group.rebalance"]) {
+            let notes = $0.notes
+            $0.onConsume = { base, opening throws(QueueError) in
+                let made = try await base.open(opening)
+                for other in notes.consumers where other.group == opening.group {
+                    let held = other.notes.deliveries.map { SettleRequest($0.receipt, .release) }
+                    _ = try await other.base.settle(held)
+                }
+                return made
+            }
+        },
     ]
 }

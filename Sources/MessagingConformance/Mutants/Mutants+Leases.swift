@@ -24,7 +24,11 @@ extension Mutants {
                 return definition
             }
         },
-        Mutant("renew-does-nothing", "renewing changes nothing and says true", killedBy: ["lease.extend"]) {
+        Mutant(
+            "renew-does-nothing",
+            "renewing changes nothing and says true",
+            killedBy: ["lease.extend", "lease.prefetchAging"]
+        ) {
             $0.onRenew = { _, receipts in receipts.map { _ in true } }
         },
         Mutant("renew-says-true", "renewing a lost lease says true", killedBy: ["lease.extend"]) {
@@ -104,6 +108,33 @@ extension Mutants {
                 for index in definition.groups.indices where definition.groups[index].maxAttempts == 3 {
                     definition.groups[index].maxAttempts = 2
                 }
+            }
+        },
+        Mutant("late-reject-settled", "rejecting a lost lease says settled", killedBy: ["lease.fence"]) {
+            $0.onSettle = { consumer, requests throws(QueueError) in
+                var outcomes = try await consumer.base.settle(requests)
+                for (index, request) in requests.enumerated() {
+                    if case .leaseLost = outcomes[index], case .reject = request.settlement {
+                        outcomes[index] = .settled
+                    }
+                }
+                return outcomes
+            }
+        },
+        Mutant("renew-by-anyone", "a consumer may renew what another one holds", killedBy: ["lease.extend"]) {
+            $0.onRenew = { consumer, receipts throws(QueueError) in
+                var renewed = try await consumer.base.renew(receipts)
+                for other in consumer.client.notes.consumers where other.name != consumer.name {
+                    let also = (try? await other.base.renew(receipts)) ?? []
+                    for index in also.indices where also[index] { renewed[index] = true }
+                }
+                return renewed
+            }
+        },
+        Mutant("renew-first-only", "of several leases the first alone is renewed", killedBy: ["lease.prefetchAging"]) {
+            $0.onRenew = { consumer, receipts throws(QueueError) in
+                let first = try await consumer.base.renew(Array(receipts.prefix(1)))
+                return first + receipts.dropFirst().map { _ in true }
             }
         },
     ]

@@ -5,7 +5,7 @@ extension Mutants {
         Mutant(
             "close-keeps-leases",
             "what a closed consumer held comes only after its lease",
-            killedBy: ["life.giveBack", "life.afterClose"]
+            killedBy: ["life.giveBack", "life.afterClose", "group.rebalance", "life.leaks"]
         ) {
             let closed = Memory<String>()
             $0.onLeave = { closed.insert($0.name) }
@@ -25,11 +25,12 @@ extension Mutants {
         Mutant(
             "close-acknowledges",
             "what a closed consumer held is gone",
-            killedBy: ["life.giveBack", "life.afterClose"]
+            killedBy: ["life.giveBack", "life.afterClose", "group.rebalance"]
         ) {
             $0.onLeave = { await leave($0, .acknowledge) }
         },
-        Mutant("close-uncounted", "closing does not count the attempt", killedBy: ["life.giveBack"]) {
+        Mutant("close-uncounted", "closing does not count the attempt", killedBy: ["life.giveBack", "group.rebalance"])
+        {
             $0.onLeave = { await leave($0, .release) }
         },
         Mutant("closed-receive-silent", "a closed consumer receives nothing", killedBy: ["life.afterClose"]) {
@@ -52,7 +53,11 @@ extension Mutants {
                 return try silent(result, receipts.map { _ in true })
             }
         },
-        Mutant("closed-publish-silent", "a closed client publishes", killedBy: ["life.afterClose"]) {
+        Mutant(
+            "closed-publish-silent",
+            "a closed client publishes",
+            killedBy: ["life.afterClose", "life.concurrentClose"]
+        ) {
             $0.onPublish = { base, messages, queue throws(QueueError) in
                 let result = await attempt { () throws(QueueError) in try await base.publish(messages, to: queue) }
                 return try silent(result, messages.map { _ in .accepted })
@@ -75,6 +80,16 @@ extension Mutants {
                     []
                 )
             }
+        },
+        Mutant("consumers-uncounted", "no consumer is counted", killedBy: ["life.leaks"]) {
+            $0.changeFigures { $0.consumers = .exact(0) }
+        },
+        Mutant(
+            "close-releases-nothing",
+            "a worker that stops leaves what it holds leased",
+            killedBy: ["life.drainLimit"]
+        ) {
+            $0.changeSettlements { $0 == .release ? .retry(after: .seconds(3600), error: nil) : $0 }
         },
     ]
 

@@ -5,11 +5,15 @@ extension Mutants {
         Mutant(
             "keys-ignored",
             "a keyed queue is unordered",
-            killedBy: ["order.key", "order.keyRetry", "order.keyDead"]
+            killedBy: ["order.key", "order.keyRetry", "order.keyDead", "order.rebalance"]
         ) {
             $0.changeDefinitions { $0.ordering = .unordered }
         },
-        Mutant("batch-reversed", "a batch is stored from last to first", killedBy: ["order.keyDead", "group.replay"]) {
+        Mutant(
+            "batch-reversed",
+            "a batch is stored from last to first",
+            killedBy: ["order.keyDead", "group.replay", "order.single"]
+        ) {
             $0.onPublish = { base, messages, queue throws(QueueError) in
                 try await base.publish(messages.reversed(), to: queue).reversed()
             }
@@ -49,10 +53,33 @@ extension Mutants {
                 try await consumer.base.receive(max: min(max + 1, 1000), wait: wait)
             }
         },
-        Mutant("takes-ahead", "a receive leases more than it returns", killedBy: ["par.bound", "stats.model"]) {
+        Mutant("wait-ignored", "a receive does not wait", killedBy: ["par.wait"]) {
+            $0.onReceive = { consumer, max, wait throws(QueueError) in
+                try await consumer.base.receive(max: max, wait: .zero)
+            }
+        },
+        Mutant(
+            "takes-ahead",
+            "a receive leases more than it returns",
+            killedBy: ["par.bound", "stats.model", "par.slowPeer", "settle.dropped"]
+        ) {
             $0.onReceive = { consumer, max, wait throws(QueueError) in
                 let deliveries = try await consumer.base.receive(max: min(max * 2, 1000), wait: wait)
                 return Array(deliveries.prefix(max))
+            }
+        },
+        Mutant("close-loses-turn", "what a closed consumer held goes behind its key", killedBy: ["order.rebalance"]) {
+            $0.onLeave = { consumer in
+                let held = consumer.notes.deliveries
+                let requests = held.map { SettleRequest($0.receipt, .acknowledge) }
+                let result = await attempt { () throws(QueueError) in try await consumer.base.settle(requests) }
+                let outcomes = (try? result.get()) ?? []
+                let copies = zip(held, outcomes).filter { if case .settled = $1 { true } else { false } }
+                    .map { $0.0.message.copy() }
+                _ = await attempt { () throws(QueueError) in
+                    try await consumer.client.base.publish(copies, to: consumer.queue)
+                }
+                await consumer.base.close()
             }
         },
     ]

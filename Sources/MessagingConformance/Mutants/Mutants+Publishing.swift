@@ -101,5 +101,28 @@ extension Mutants {
                 return outcomes
             }
         },
+        Mutant("letters-of-nothing", "the dead letters of a missing queue can be listed", killedBy: ["pub.unroutable"])
+        {
+            $0.onDeadLetters = { base, query throws(QueueError) in
+                if try await base.definition(of: query.queue) == nil { return Page([], next: nil) }
+                return try await base.letters(query)
+            }
+        },
+        Mutant("large-batch-cut", "of a large batch the first thousand are published", killedBy: ["pub.large"]) {
+            $0.onPublish = { base, messages, queue throws(QueueError) in
+                let outcomes = try await base.publish(Array(messages.prefix(1000)), to: queue)
+                return outcomes + messages.dropFirst(1000).map { _ in .accepted }
+            }
+        },
+        Mutant(
+            "refusals-last",
+            "the outcomes of a batch do not stand in its order",
+            killedBy: ["pub.large", "rt.partialBatch"]
+        ) {
+            $0.onPublish = { base, messages, queue throws(QueueError) in
+                let outcomes = try await base.publish(messages, to: queue)
+                return outcomes.filter { $0.error == nil } + outcomes.filter { $0.error != nil }
+            }
+        },
     ]
 }

@@ -83,6 +83,24 @@ extension Mutants {
         Mutant("due-dropped", "a scheduled message comes without its time", killedBy: ["schedule.deliver"]) {
             $0.changeDeliveries { $0.message.due = nil }
         },
+        Mutant("due-date-ignored", "a message that is due at a date comes at once", killedBy: ["schedule.deliver"]) {
+            $0.changeMessages { if case .at = $0.due { $0.due = nil } }
+        },
+        Mutant(
+            "cancelled-id-stays-known",
+            "the id of a message that was cancelled counts as published",
+            killedBy: ["schedule.cancel"]
+        ) {
+            let known = Memory<MessageID>()
+            $0.onCancel = { base, ids, queue throws(QueueError) in
+                for id in ids { known.insert(id) }
+                return try await base.cancelScheduled(ids, of: queue)
+            }
+            $0.onPublish = { base, messages, queue throws(QueueError) in
+                if messages.contains(where: { known.contains($0.id) }) { return messages.map { _ in .duplicate } }
+                return try await base.publish(messages, to: queue)
+            }
+        },
     ]
 
     private static func changed(_ settlement: Settlement, _ change: (Duration) -> Duration) -> Settlement {

@@ -2,7 +2,11 @@ import Messaging
 
 extension Mutants {
     static let settlement: [Mutant] = [
-        Mutant("ack-forgotten", "an acknowledgement changes nothing", killedBy: ["settle.ack", "stats.model"]) {
+        Mutant(
+            "ack-forgotten",
+            "an acknowledgement changes nothing",
+            killedBy: ["settle.ack", "stats.model", "life.drain"]
+        ) {
             $0.onSettle = { consumer, requests throws(QueueError) in
                 var outcomes: [SettleOutcome] = []
                 for request in requests {
@@ -94,7 +98,7 @@ extension Mutants {
                 return outcomes
             }
         },
-        Mutant("release-counts", "a release counts as an attempt", killedBy: ["settle.release"]) {
+        Mutant("release-counts", "a release counts as an attempt", killedBy: ["settle.release", "life.drainLimit"]) {
             $0.changeSettlements { $0 == .release ? .retry(after: .zero, error: nil) : $0 }
         },
         Mutant(
@@ -125,6 +129,34 @@ extension Mutants {
                     options: .init()
                 )
             }
+        },
+        Mutant(
+            "cancelled-receive-silent",
+            "a receive that was cancelled returns nothing instead of saying so",
+            killedBy: ["settle.cancelRace"]
+        ) {
+            $0.onReceive = { consumer, max, wait throws(QueueError) in
+                let result = await attempt { () throws(QueueError) in
+                    try await consumer.base.receive(max: max, wait: wait)
+                }
+                if case .failure(let error) = result, error.code == .cancelled { return [] }
+                return try result.get()
+            }
+        },
+        Mutant(
+            "delivery-is-final",
+            "what is not settled never comes again",
+            killedBy: ["settle.dropped", "lease.expiry", "settle.retry"]
+        ) {
+            $0.onConsume = { base, opening throws(QueueError) in
+                try await base.consume(
+                    opening.queue,
+                    group: opening.group,
+                    consumer: opening.consumer,
+                    options: ConsumerOptions(mode: .atMostOnce)
+                )
+            }
+            $0.onSettle = { _, requests in requests.map { _ in .settled } }
         },
     ]
 }

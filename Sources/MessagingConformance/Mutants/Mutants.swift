@@ -8,6 +8,7 @@ public enum Mutants {
     /// Every mutant.
     public static let all: [Mutant] =
         fidelity + publishing + settlement + leases + retries + deadLetters + ordering + groups + lifecycle + figures
+        + answers + faults
 
     /// Finds a mutant.
     ///

@@ -1,5 +1,5 @@
 /// What became of one case on one backend.
-public struct CaseResult: Sendable, Hashable, Codable {
+public struct CaseResult: Sendable, Hashable, Codable, CustomStringConvertible {
     /// How a case can end.
     public enum Outcome: String, Sendable, Hashable, CaseIterable, Codable {
         /// The law holds.
@@ -28,6 +28,9 @@ public struct CaseResult: Sendable, Hashable, Codable {
     public let reason: String?
     /// How long it took, in seconds.
     public let seconds: Double
+
+    /// The case, how it ended and why, in one line.
+    public var description: String { "\(id): \(outcome.rawValue)\(reason.map { ", \($0)" } ?? "")" }
 
     init(_ law: ConformanceCase, _ outcome: Outcome, reason: String?, seconds: Double) {
         id = law.id

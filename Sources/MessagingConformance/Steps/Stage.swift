@@ -35,6 +35,20 @@ struct Stage: Sendable {
         try await queue.consume(name, group: group, consumer: consumer, options: ConsumerOptions(mode: mode))
     }
 
+    /// Adds a group where the backend has more than one.
+    ///
+    /// - Returns: A consumer of it; `nil` when a queue has one group only.
+    func otherGroup(_ name: String = "others") async throws -> (any QueueConsumer)? {
+        guard try await queue.capabilities()[.fanOut].isAvailable else { return nil }
+        let group = GroupDefinition(name, lease: Self.longLease(harness))
+        guard var definition = try await queue.definition(of: self.name) else {
+            throw ConformanceFailure("a queue that was declared has no definition")
+        }
+        definition.groups = [group]
+        try await queue.declare(definition)
+        return try await consumer(group: name)
+    }
+
     /// Publishes messages that must all be accepted.
     func publish(_ messages: [Message]) async throws {
         let outcomes = try await queue.publish(messages, to: name)
@@ -78,9 +92,9 @@ struct Stage: Sendable {
         return delivery
     }
 
-    /// Fails when anything comes within some time.
-    func expectQuiet(_ consumer: any QueueConsumer, for time: Duration) async throws {
-        let end = harness.now + time
+    /// Fails when anything comes within some time; a quarter of the unit unless a lease or a delay asks for more.
+    func expectQuiet(_ consumer: any QueueConsumer, for time: Duration? = nil) async throws {
+        let end = harness.now + (time ?? unit / 4)
         while true {
             if let delivery = try await consumer.receive(max: 10, wait: .zero).first {
                 throw ConformanceFailure(
@@ -93,7 +107,7 @@ struct Stage: Sendable {
     }
 
     /// Proves that nothing is left: a sentinel comes first, and then nothing for some time.
-    func expectNothing(_ consumer: any QueueConsumer, for time: Duration) async throws {
+    func expectNothing(_ consumer: any QueueConsumer, for time: Duration? = nil) async throws {
         let sentinel = Message(text: "sentinel")
         try await publish([sentinel])
         let delivery = try await takeOne(from: consumer)
@@ -104,6 +118,23 @@ struct Stage: Sendable {
         }
         try await consumer.acknowledge(delivery)
         try await expectQuiet(consumer, for: time)
+    }
+
+    /// Does what must be done within some time: what fails later than that says nothing about the backend.
+    ///
+    /// - Throws: ``TooSlow`` when it failed and the time was over, as on a busy machine; what it threw otherwise.
+    func timely<Result>(
+        since start: Duration,
+        _ limit: Duration,
+        _ body: () async throws -> Result
+    ) async throws -> Result {
+        do {
+            return try await body()
+        } catch {
+            let took = harness.now - start
+            if took >= limit - .milliseconds(2) { throw TooSlow(limit: limit, took: took) }
+            throw error
+        }
     }
 
     func settle(
@@ -147,7 +178,8 @@ struct Stage: Sendable {
         ready: Int? = nil,
         inFlight: Int? = nil,
         delayed: Int? = nil,
-        dead: Int? = nil
+        dead: Int? = nil,
+        scheduled: Int? = nil
     ) async throws {
         let end = harness.now + harness.tolerance
         while true {
@@ -157,11 +189,17 @@ struct Stage: Sendable {
             for (what, figure, expected) in [
                 ("ready", figures.ready, ready), ("in flight", figures.inFlight, inFlight),
                 ("delayed", figures.delayed, delayed), ("dead", figures.dead, dead),
+                ("scheduled", statistics.scheduled, scheduled),
             ] {
                 guard let expected, figure.grade == .exact, let value = figure.value, value != expected else {
                     continue
                 }
                 wrong.append("\(what) is \(value), expected \(expected)")
+            }
+            let parts = [figures.ready, figures.inFlight]
+            let unfinished = parts.reduce(0) { $0 + ($1.grade == .exact ? $1.value ?? 0 : 0) }
+            if statistics.stored.grade == .exact, let stored = statistics.stored.value, stored < unfinished {
+                wrong.append("stored is \(stored), \(unfinished) are ready or in flight")
             }
             if wrong.isEmpty { return }
             try expect(harness.now < end, "figures of \(group): \(wrong.joined(separator: "; "))")

@@ -161,16 +161,22 @@ final class KafkaBroker: Sendable {
     /// Ends the clients.
     func close() {
         publisher.close()
-        let clients = state.withLock { state in
-            defer {
-                state.reader = nil
-                state.observers = [:]
-            }
+        let last = Last()
+        state.withLock { state in
+            last.clients = Array(state.observers.values) + [state.reader].compactMap { $0 }
+            state.reader = nil
+            state.observers = [:]
             state.isClosed = true
-            return (state.reader, state.observers)
         }
-        // Destroying it joins librdkafka's threads.
-        reading.async { withExtendedLifetime(clients) {} }
+        // Destroying them joins librdkafka's threads, so the last reference goes there and not here.
+        reading.async { last.clients = [] }
+    }
+
+    /// Holds clients until they are let go of.
+    ///
+    /// `@unchecked Sendable`: it is filled before it is handed on, and then only the one block touches it.
+    private final class Last: @unchecked Sendable {
+        var clients: [KafkaClient] = []
     }
 }
 #endif

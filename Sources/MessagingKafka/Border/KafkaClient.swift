@@ -99,8 +99,12 @@ final class KafkaClient: @unchecked Sendable {
         for topic in tables.withLock({ $0.topics.values }) { rd_kafka_topic_destroy(topic) }
         if let closing = tables.withLock({ TopicBox($0.closing) }).pointer { rd_kafka_queue_destroy(closing) }
         rd_kafka_queue_destroy(queue)
-        // A member has left before, or is to be found out by its silence; destroying never waits for the group.
-        rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+        switch role {
+        // It is in no group; without closing, a partition that is about to stop keeps librdkafka from ending.
+        case .reader, .producer: rd_kafka_destroy(handle)
+        // It has left before, or is to be found out by its silence; destroying never waits for the group.
+        case .member: rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+        }
     }
 
     private static let noMemory = KafkaFailure(
@@ -260,35 +264,40 @@ final class KafkaClient: @unchecked Sendable {
 
     // MARK: - Writing
 
-    /// Gives a record to librdkafka; its report carries the token.
+    /// Gives records to librdkafka; the report of each carries its token.
     ///
     /// - Parameters:
-    ///   - payload: The record.
-    ///   - place: A partition that exists.
-    ///   - token: What the report is to carry.
-    /// - Throws: `KafkaFailure` when it was not taken; there will be no report.
-    func produce(_ payload: KafkaPayload, to place: TopicPartition, token: UInt) throws(KafkaFailure) {
-        let topic = try topic(place.topic)
-        var headers: OpaquePointer?
-        if !payload.headers.isEmpty {
-            guard let list = rd_kafka_headers_new(payload.headers.count) else { throw Self.noMemory }
-            for header in payload.headers {
-                let code = header.value.withUnsafeBytes { bytes in
-                    rd_kafka_header_add(list, header.name, -1, bytes.baseAddress ?? Self.nothing, bytes.count)
-                }
-                guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-                    rd_kafka_headers_destroy(list)
-                    throw Self.failure(code)
-                }
+    ///   - orders: The records, for partitions that exist.
+    ///   - token: What the report of the first is to carry; it counts up from there.
+    /// - Returns: What was not taken and will have no report, by the position among the records.
+    func produce(_ orders: ArraySlice<KafkaPublisher.Order>, token: UInt) -> [(position: Int, failure: KafkaFailure)] {
+        var refused: [(position: Int, failure: KafkaFailure)] = []
+        var last: (name: String, topic: OpaquePointer)?
+        for (position, order) in orders.enumerated() {
+            do throws(KafkaFailure) {
+                if last?.name != order.place.topic { last = (order.place.topic, try topic(order.place.topic)) }
+                guard let topic = last?.topic else { continue }
+                try produce(order.payload, to: topic, order.place.partition, token: token + UInt(position))
+            } catch {
+                refused.append((position, error))
             }
-            headers = list
         }
+        return refused
+    }
+
+    private func produce(
+        _ payload: KafkaPayload,
+        to topic: OpaquePointer,
+        _ partition: Int32,
+        token: UInt
+    ) throws(KafkaFailure) {
+        let headers = try Self.headers(payload)
         let code = Self.withBytes(payload.key) { key in
             Self.withBytes(payload.value) { value in
                 mq_produce(
                     handle,
                     topic,
-                    place.partition,
+                    partition,
                     key.baseAddress,
                     key.count,
                     value.baseAddress,
@@ -302,6 +311,32 @@ final class KafkaClient: @unchecked Sendable {
         // Headers that were not taken are still ours.
         if let headers { rd_kafka_headers_destroy(headers) }
         throw Self.failure(code)
+    }
+
+    private static func headers(_ payload: KafkaPayload) throws(KafkaFailure) -> OpaquePointer? {
+        let count = payload.headers.count + (payload.id == nil ? 0 : 1)
+        if count == 0 { return nil }
+        guard let list = rd_kafka_headers_new(count) else { throw noMemory }
+        var code = RD_KAFKA_RESP_ERR_NO_ERROR
+        if var id = payload.id {
+            let name = KafkaPayload.idHeader
+            code = id.withUTF8 { bytes in
+                name.withUTF8Buffer { name in
+                    name.withMemoryRebound(to: CChar.self) { name in
+                        let value = UnsafeRawPointer(bytes.baseAddress) ?? nothing
+                        return rd_kafka_header_add(list, name.baseAddress, name.count, value, bytes.count)
+                    }
+                }
+            }
+        }
+        for header in payload.headers where code == RD_KAFKA_RESP_ERR_NO_ERROR {
+            code = header.value.withUnsafeBytes { bytes in
+                rd_kafka_header_add(list, header.name, -1, bytes.baseAddress ?? nothing, bytes.count)
+            }
+        }
+        if code == RD_KAFKA_RESP_ERR_NO_ERROR { return list }
+        rd_kafka_headers_destroy(list)
+        throw failure(code)
     }
 
     /// What an empty value points to: no pointer at all would be a tombstone.
@@ -354,6 +389,9 @@ final class KafkaClient: @unchecked Sendable {
         defer { rd_kafka_topic_partition_list_destroy(list) }
         try Self.check(rd_kafka_subscribe(handle, list))
     }
+
+    /// Leaves the group and stays able to join it again; a ``KafkaEvent/revoked(_:isLost:)`` comes first.
+    func unsubscribe() { rd_kafka_unsubscribe(handle) }
 
     /// Begins to read partitions from given offsets; answers an ``KafkaEvent/assigned(_:)``.
     func assign(_ positions: [KafkaPosition]) throws(KafkaFailure) {
@@ -546,15 +584,91 @@ final class KafkaClient: @unchecked Sendable {
             guard let result = rd_kafka_event_CreateTopics_result(event),
                 let answers = rd_kafka_CreateTopics_result_topics(result, &count)
             else { throw Self.failure(RD_KAFKA_RESP_ERR__BAD_MSG) }
-            var failures: [String: KafkaFailure] = [:]
-            for index in 0..<count {
-                guard let answer = answers[index], let name = rd_kafka_topic_result_name(answer) else { continue }
-                let code = rd_kafka_topic_result_error(answer)
-                if code == RD_KAFKA_RESP_ERR_NO_ERROR { continue }
-                let text = rd_kafka_topic_result_error_string(answer).map { String(cString: $0) }
-                failures[String(cString: name)] = Self.failure(code, text)
-            }
+            let failures = Self.failures(answers, count)
             return topics.map { failures[$0.name] }
+        }
+    }
+
+    /// Deletes topics with all they have; blocks until the brokers have taken note.
+    ///
+    /// - Returns: What kept each topic from being deleted, in order; `nil` where it was.
+    func delete(_ topics: [String], within time: Duration) throws(KafkaFailure) -> [KafkaFailure?] {
+        if topics.isEmpty { return [] }
+        var requests: [OpaquePointer?] = topics.map { rd_kafka_DeleteTopic_new($0) }
+        defer { for request in requests { rd_kafka_DeleteTopic_destroy(request) } }
+        return try ask(RD_KAFKA_ADMIN_OP_DELETETOPICS, within: time) { options, queue in
+            rd_kafka_DeleteTopics(handle, &requests, requests.count, options, queue)
+        } read: { (event) throws(KafkaFailure) in
+            var count = 0
+            guard let result = rd_kafka_event_DeleteTopics_result(event),
+                let answers = rd_kafka_DeleteTopics_result_topics(result, &count)
+            else { throw Self.failure(RD_KAFKA_RESP_ERR__BAD_MSG) }
+            let failures = Self.failures(answers, count)
+            return topics.map { failures[$0] }
+        }
+    }
+
+    private static func failures(
+        _ answers: UnsafeMutablePointer<OpaquePointer?>,
+        _ count: Int
+    ) -> [String: KafkaFailure] {
+        var failures: [String: KafkaFailure] = [:]
+        for index in 0..<count {
+            guard let answer = answers[index], let name = rd_kafka_topic_result_name(answer) else { continue }
+            let code = rd_kafka_topic_result_error(answer)
+            if code == RD_KAFKA_RESP_ERR_NO_ERROR { continue }
+            let text = rd_kafka_topic_result_error_string(answer).map { String(cString: $0) }
+            failures[String(cString: name)] = failure(code, text)
+        }
+        return failures
+    }
+
+    /// Deletes groups and all that they have committed; blocks.
+    ///
+    /// - Throws: `KafkaFailure` when the brokers cannot be asked; what keeps a single group is not told.
+    func delete(groups: [String], within time: Duration) throws(KafkaFailure) {
+        // librdkafka takes one at a time.
+        for group in groups {
+            var request = rd_kafka_DeleteGroup_new(group)
+            defer { rd_kafka_DeleteGroup_destroy(request) }
+            try ask(RD_KAFKA_ADMIN_OP_DELETEGROUPS, within: time) { options, queue in
+                rd_kafka_DeleteGroups(handle, &request, 1, options, queue)
+            } read: { _ throws(KafkaFailure) in
+            }
+        }
+    }
+
+    /// Asks for the settings of topics; blocks.
+    ///
+    /// - Returns: The settings of each topic, in order; none where the broker does not tell them.
+    func settings(of topics: [String], within time: Duration) throws(KafkaFailure) -> [[String: String]] {
+        if topics.isEmpty { return [] }
+        var requests: [OpaquePointer?] = topics.map { rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, $0) }
+        defer { for request in requests { rd_kafka_ConfigResource_destroy(request) } }
+        return try ask(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, within: time) { options, queue in
+            rd_kafka_DescribeConfigs(handle, &requests, requests.count, options, queue)
+        } read: { (event) throws(KafkaFailure) in
+            var count = 0
+            guard let result = rd_kafka_event_DescribeConfigs_result(event),
+                let answers = rd_kafka_DescribeConfigs_result_resources(result, &count)
+            else { throw Self.failure(RD_KAFKA_RESP_ERR__BAD_MSG) }
+            var found: [String: [String: String]] = [:]
+            for index in 0..<count {
+                guard let answer = answers[index], let name = rd_kafka_ConfigResource_name(answer),
+                    rd_kafka_ConfigResource_error(answer) == RD_KAFKA_RESP_ERR_NO_ERROR
+                else { continue }
+                var entries = 0
+                guard let list = rd_kafka_ConfigResource_configs(answer, &entries) else { continue }
+                var settings: [String: String] = [:]
+                for position in 0..<entries {
+                    guard let entry = list[position], let key = rd_kafka_ConfigEntry_name(entry),
+                        let value = rd_kafka_ConfigEntry_value(entry)
+                    else { continue }
+                    settings[String(cString: key)] = String(cString: value)
+                }
+                found[String(cString: name)] = settings
+            }
+            return topics.map { found[$0] ?? [:] }
         }
     }
 
@@ -589,7 +703,9 @@ final class KafkaClient: @unchecked Sendable {
         var text = [CChar](repeating: 0, count: 256)
         let limit = max(1000, Self.milliseconds(time))
         rd_kafka_AdminOptions_set_request_timeout(options, limit, &text, text.count)
-        if operation == RD_KAFKA_ADMIN_OP_CREATETOPICS || operation == RD_KAFKA_ADMIN_OP_DELETERECORDS {
+        if operation == RD_KAFKA_ADMIN_OP_CREATETOPICS || operation == RD_KAFKA_ADMIN_OP_DELETERECORDS
+            || operation == RD_KAFKA_ADMIN_OP_DELETETOPICS
+        {
             rd_kafka_AdminOptions_set_operation_timeout(options, limit, &text, text.count)
         }
         send(options, answers)

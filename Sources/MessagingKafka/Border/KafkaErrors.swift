@@ -3,6 +3,11 @@ import Messaging
 
 /// Turns what librdkafka and the broker say into this library's errors.
 enum KafkaErrors {
+    /// Whether a topic or a partition of it is not there.
+    static func isMissing(_ failure: KafkaFailure?) -> Bool {
+        ["UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"].contains(failure?.name)
+    }
+
     static func error(_ failure: KafkaFailure, queue: String? = nil, doing what: String? = nil) -> QueueError {
         let subject = what.map { "\($0): " } ?? ""
         func make(_ code: QueueError.Code, _ advice: String = "") -> QueueError {

@@ -15,17 +15,29 @@ final class KafkaPublisher: Sendable {
         var payload: KafkaPayload
 
         var bytes: Int {
-            (payload.value?.count ?? 0) + (payload.key?.count ?? 0)
+            (payload.value?.count ?? 0) + (payload.key?.count ?? 0) + (payload.id?.utf8.count ?? 0)
                 + payload.headers.reduce(64) { $0 + $1.name.utf8.count + $1.value.count }
         }
     }
 
-    private struct Batch {
+    /// Records that are written together.
+    ///
+    /// `@unchecked Sendable`: its variables are only touched with the publisher's mutex held.
+    private final class Batch: @unchecked Sendable {
         let orders: [Order]
-        var reports: [KafkaReport?]
+        /// Whether each has its report.
+        var isReported: [Bool]
+        /// The reports that tell of more than success.
+        var failures: [Int: KafkaReport] = [:]
         var left: Int
         var tries: [Int: Int] = [:]
-        var continuation: CheckedContinuation<[KafkaReport?], Never>?
+        var continuation: CheckedContinuation<Void, Never>?
+
+        init(_ orders: [Order]) {
+            self.orders = orders
+            isReported = Array(repeating: false, count: orders.count)
+            left = orders.count
+        }
     }
 
     private struct State {
@@ -85,25 +97,33 @@ final class KafkaPublisher: Sendable {
     /// - Returns: A report for each, in order.
     /// - Throws: `KafkaFailure` when nothing was written.
     func write(_ orders: [Order]) async throws(KafkaFailure) -> [KafkaReport] {
-        var reports: [KafkaReport] = []
-        reports.reserveCapacity(orders.count)
-        for start in stride(from: 0, to: orders.count, by: 1 << Self.indexBits - 1) {
-            let part = orders[start..<min(start + 1 << Self.indexBits - 1, orders.count)]
-            reports += try await write(part: Array(part))
-        }
+        var reports = [KafkaReport](repeating: KafkaReport(token: 0, persistence: .persisted), count: orders.count)
+        for (index, report) in try await failures(of: orders) { reports[index] = report }
         return reports
     }
 
-    private func write(part orders: [Order]) async throws(KafkaFailure) -> [KafkaReport] {
+    /// Writes records and waits for all reports, like ``write(_:)``.
+    ///
+    /// - Parameter orders: The records.
+    /// - Returns: The reports that tell of more than success, by the index of the record.
+    /// - Throws: `KafkaFailure` when nothing was written.
+    func failures(of orders: [Order]) async throws(KafkaFailure) -> [Int: KafkaReport] {
+        let most = 1 << Int(Self.indexBits) - 1
+        if orders.count <= most { return try await write(part: orders) }
+        var failures: [Int: KafkaReport] = [:]
+        for start in stride(from: 0, to: orders.count, by: most) {
+            let part = Array(orders[start..<min(start + most, orders.count)])
+            for (index, report) in try await write(part: part) { failures[start + index] = report }
+        }
+        return failures
+    }
+
+    private func write(part orders: [Order]) async throws(KafkaFailure) -> [Int: KafkaReport] {
         _ = try client()
-        let batch = state.withLock { state in
+        let batch = Batch(orders)
+        let number = state.withLock { state in
             state.next = (state.next + 1) & (UInt.max >> (Self.indexBits + 1))
-            let report: KafkaReport? = nil
-            state.batches[state.next] = Batch(
-                orders: orders,
-                reports: Array(repeating: report, count: orders.count),
-                left: orders.count
-            )
+            state.batches[state.next] = batch
             return state.next
         }
         var index = 0
@@ -113,39 +133,50 @@ final class KafkaPublisher: Sendable {
                 await room()
                 continue
             }
-            for position in index..<index + count { produce(batch, position, orders[position]) }
+            produce(number, index, orders[index..<index + count])
             index += count
         }
-        let found = await withCheckedContinuation { continuation in
-            let done: [KafkaReport?]? = state.withLock { state in
-                if state.batches[batch]?.left ?? 0 > 0 {
-                    state.batches[batch]?.continuation = continuation
-                    return nil
-                }
-                return state.batches.removeValue(forKey: batch)?.reports ?? []
+        await withCheckedContinuation { continuation in
+            let isDone = state.withLock { state in
+                // One that was closed meanwhile has no batches any more.
+                guard state.batches[number] != nil, batch.left > 0 else { return true }
+                batch.continuation = continuation
+                return false
             }
-            if let done { continuation.resume(returning: done) }
+            if isDone { continuation.resume() }
         }
-        return found.map { $0 ?? KafkaReport(token: 0, persistence: .possibly, failure: Self.closed) }
+        return state.withLock { state in
+            state.batches[number] = nil
+            guard batch.left > 0 else { return batch.failures }
+            for index in orders.indices where !batch.isReported[index] {
+                batch.failures[index] = KafkaReport(token: 0, persistence: .possibly, failure: Self.closed)
+            }
+            return batch.failures
+        }
     }
 
-    /// Gives one record to the present producer; what it does not take has its report at once.
-    private func produce(_ batch: UInt, _ index: Int, _ order: Order) {
+    /// Gives records to the present producer; what it does not take has its report at once.
+    private func produce(_ batch: UInt, _ index: Int, _ orders: ArraySlice<Order>) {
         let token = batch << Self.indexBits | UInt(index)
+        let refused: [(position: Int, failure: KafkaFailure)]
         var used: KafkaClient?
         do throws(KafkaFailure) {
             let client = try client()
             used = client
-            try client.produce(order.payload, to: order.place, token: token)
+            refused = client.produce(orders, token: token)
         } catch {
-            // The next record goes to another producer; the thread of this one hears of it by itself.
-            if error.name == "_FATAL" {
-                state.withLock { state in
-                    if state.client === used { state.client = nil }
-                }
-            }
-            resolve([KafkaReport(token: token, persistence: .not, failure: error)])
+            refused = (0..<orders.count).map { ($0, error) }
         }
+        if refused.isEmpty { return }
+        // The next record goes to another producer; the thread of this one hears of it by itself.
+        if refused.contains(where: { $0.failure.name == "_FATAL" }) {
+            state.withLock { state in
+                if state.client === used { state.client = nil }
+            }
+        }
+        resolve(
+            refused.map { KafkaReport(token: token + UInt($0.position), persistence: .not, failure: $0.failure) }
+        )
     }
 
     // MARK: - Room
@@ -180,36 +211,40 @@ final class KafkaPublisher: Sendable {
     // MARK: - Reports
 
     private func resolve(_ reports: [KafkaReport]) {
-        var done: [(CheckedContinuation<[KafkaReport?], Never>, [KafkaReport?])] = []
+        var done: [CheckedContinuation<Void, Never>] = []
         var again: [(UInt, Int, Order)] = []
         let waiting = state.withLock { state in
+            // Reports come in runs of the same batch.
+            var (known, batch): (UInt, Batch?) = (0, nil)
             for report in reports {
                 let (number, index) = (report.token >> Self.indexBits, Int(report.token & (1 << Self.indexBits - 1)))
-                guard let order = state.batches[number]?.orders[index], state.batches[number]?.reports[index] == nil
-                else { continue }
-                if Self.isOfProducer(report), !state.isClosed,
-                    state.batches[number]?.tries[index, default: 0] ?? 0 < Self.maxTries
-                {
-                    state.batches[number]?.tries[index, default: 0] += 1
-                    again.append((number, index, order))
-                    continue
+                if batch == nil || number != known { (known, batch) = (number, state.batches[number]) }
+                guard let batch, !batch.isReported[index] else { continue }
+                if report.failure != nil {
+                    if Self.isOfProducer(report), !state.isClosed, batch.tries[index, default: 0] < Self.maxTries {
+                        batch.tries[index, default: 0] += 1
+                        again.append((number, index, batch.orders[index]))
+                        continue
+                    }
+                    batch.failures[index] = report
+                } else if state.trouble != nil {
+                    state.trouble = nil
                 }
+                batch.isReported[index] = true
+                batch.left -= 1
                 state.records -= 1
-                state.bytes -= order.bytes
-                state.batches[number]?.reports[index] = report
-                state.batches[number]?.left -= 1
-                if report.failure == nil { state.trouble = nil }
-                if state.batches[number]?.left == 0, let waiter = state.batches[number]?.continuation {
-                    let found = state.batches.removeValue(forKey: number)?.reports ?? []
-                    done.append((waiter, found))
+                state.bytes -= batch.orders[index].bytes
+                if batch.left == 0, let waiter = batch.continuation {
+                    batch.continuation = nil
+                    done.append(waiter)
                 }
             }
             defer { state.waiting = [] }
             return state.waiting
         }
-        for (continuation, found) in done { continuation.resume(returning: found) }
+        for continuation in done { continuation.resume() }
         for continuation in waiting { continuation.resume() }
-        for (batch, index, order) in again { produce(batch, index, order) }
+        for (batch, index, order) in again { produce(batch, index, [order]) }
     }
 
     /// Whether a record failed because its producer did, so that the next one may write it.
@@ -264,21 +299,21 @@ final class KafkaPublisher: Sendable {
             log.failure(failure)
             return failure.isFatal
         case .log(let line): log.line(line)
+        case .statistics(let text): KafkaMetrics().report(text)
         default: break
         }
         return false
     }
 
     private func abandon() {
-        let (batches, waiting) = state.withLock { state in
+        let waiting = state.withLock { state in
             defer {
                 state.batches = [:]
                 state.waiting = []
                 (state.records, state.bytes) = (0, 0)
             }
-            return (state.batches.values.map { ($0.continuation, $0.reports) }, state.waiting)
+            return state.batches.values.compactMap(\.continuation) + state.waiting
         }
-        for (continuation, reports) in batches { continuation?.resume(returning: reports) }
         for continuation in waiting { continuation.resume() }
     }
 

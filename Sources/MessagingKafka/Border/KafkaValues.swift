@@ -32,7 +32,11 @@ struct KafkaPayload: Sendable, Equatable {
     var key: [UInt8]?
     /// `nil` is a tombstone.
     var value: [UInt8]?
+    /// Written as the first header, ``idHeader``.
+    var id: String?
     var headers: [KafkaHeader] = []
+
+    static let idHeader: StaticString = "mq-id"
 }
 
 /// A record that was read.

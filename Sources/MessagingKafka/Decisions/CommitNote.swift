@@ -4,7 +4,7 @@ import Foundation
 /// What is committed along with an offset: which messages above it are finished, which were tried, and whether the
 /// member left in order.
 ///
-/// `docs/wire-format.md` describes it.
+/// `docs/kafka.md` describes it.
 struct CommitNote: Sendable, Equatable {
     /// A broker refuses a longer one (`offset.metadata.max.bytes`).
     static let limit = 4096
@@ -13,6 +13,8 @@ struct CommitNote: Sendable, Equatable {
 
     /// Whether a member works on the partition; a note that still says so when the next member comes is a crash's.
     var isOpen = false
+    /// Which declaration of the queue it is about; what is committed outlives the topics on some brokers.
+    var made: Int64 = 0
     /// The highest offset that was handed over; -1 for none.
     var high: Int64 = -1
     /// The one message that may be in flight, of those that were when a member crashed.
@@ -32,7 +34,7 @@ struct CommitNote: Sendable, Equatable {
     ///
     /// What does not fit is left out: attempts before finished messages, and those last that are far from the offset.
     func text(base: Int64, limit: Int = CommitNote.limit) -> String {
-        var text = "mq1;o=\(isOpen ? 1 : 0);h=\(high)"
+        var text = "mq1;o=\(isOpen ? 1 : 0);h=\(high);q=\(made)"
         if let suspect { text += ";s=\(suspect)" }
         if inFlight > 0 { text += ";i=\(inFlight)" }
         if let oldest { text += ";t=\(oldest)" }
@@ -90,6 +92,7 @@ struct CommitNote: Sendable, Equatable {
             switch field[..<mark] {
             case "o": isOpen = value == "1"
             case "h": high = Int64(value) ?? -1
+            case "q": made = Int64(value) ?? 0
             case "s": suspect = Int64(value).flatMap { $0 >= base ? $0 : nil }
             case "i": inFlight = max(0, Int(value) ?? 0)
             case "t": oldest = Int64(value)
@@ -101,6 +104,16 @@ struct CommitNote: Sendable, Equatable {
     }
 
     init() {}
+
+    /// Leaves out what was committed for an earlier queue of the same name.
+    ///
+    /// An offset without a note of ours was set by somebody's tool, and counts.
+    static func current(_ position: KafkaPosition, made: Int64) -> KafkaPosition {
+        guard position.offset >= 0, position.metadata?.hasPrefix("mq1;") == true,
+            CommitNote(position.metadata, base: position.offset).made != made
+        else { return position }
+        return KafkaPosition(place: position.place, offset: KafkaPosition.none)
+    }
 
     private mutating func readFinished(_ text: Substring, _ base: Int64) {
         var numbers = Self.numbers(text)[...]

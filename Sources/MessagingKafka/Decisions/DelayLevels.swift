@@ -34,7 +34,7 @@ struct Hysteresis: Sendable {
 
 /// Which partition a message goes to.
 enum Lanes {
-    /// The partition of a key: the same in every program that follows `docs/wire-format.md`.
+    /// The partition of a key: the same in every program that follows `docs/kafka.md`.
     ///
     /// FNV-1a with 64 bits (Fowler, Noll, Vo), whose halves are folded, modulo the number of partitions.
     static func partition(of key: [UInt8], among count: Int) -> Int32 {

@@ -4,7 +4,7 @@ import Messaging
 
 /// A message with all that travels with it, as a record and back.
 ///
-/// `docs/wire-format.md` describes it.
+/// `docs/kafka.md` describes it.
 struct Envelope: Sendable {
     var id: String
     /// The record's key, raw: a foreign one may be no text.
@@ -50,7 +50,7 @@ struct Envelope: Sendable {
     ///
     /// - Throws: ``Problem`` when a header of ours cannot be understood.
     init(_ record: KafkaRecord, topic: String) throws(Problem) {
-        self.init(id: "\(topic)/\(record.partition)/\(record.offset)", value: record.payload.value)
+        self.init(id: record.payload.id ?? "", value: record.payload.value)
         key = record.payload.key
         published = record.timestamp
         var problem: String?
@@ -71,7 +71,7 @@ struct Envelope: Sendable {
                 continue
             }
             switch header.name {
-            case "mq-id": id = text(header) ?? id
+            case "mq-id": if let given = text(header) { id = given }
             case "mq-content-type": contentType = text(header)
             case "mq-published": published = number(header) ?? published
             case "mq-due": due = number(header)
@@ -87,6 +87,8 @@ struct Envelope: Sendable {
             default: break
             }
         }
+        // The message of another program is called after its place.
+        if id.isEmpty { id = "\(topic)/\(record.partition)/\(record.offset)" }
         if let problem { throw Problem(text: problem, envelope: self) }
     }
 
@@ -118,12 +120,10 @@ struct Envelope: Sendable {
 
     /// The record; what a plain message needs not say is left out.
     var payload: KafkaPayload {
-        var payload = KafkaPayload(key: key, value: value)
-        payload.headers.reserveCapacity(headers.count + 3)
+        var payload = KafkaPayload(key: key, value: value, id: id)
         func add(_ name: String, _ text: String) {
             payload.headers.append(KafkaHeader(name: name, value: Array(text.utf8)))
         }
-        add("mq-id", id)
         if let contentType { add("mq-content-type", contentType) }
         if let due { add("mq-due", String(due)) }
         if let again { add("mq-again", String(again)) }
@@ -141,10 +141,9 @@ struct Envelope: Sendable {
         return payload
     }
 
-    /// Notes a failed attempt; the last ten stay.
-    mutating func note(_ failure: Failure) {
-        history.append(failure)
-        if history.count > Failure.maxHistory { history.removeFirst(history.count - Failure.maxHistory) }
+    /// Notes a failed attempt.
+    mutating func note(_ attempt: Int, at time: Int64, by consumer: String, _ error: String?) {
+        history = Failure.history(history, adding: attempt, at: UnixTime.date(time), by: consumer, error: error)
     }
 
     /// The dead letter of this message.

@@ -40,6 +40,7 @@ extension GroupMember {
         let settings = MemberState.Settings(
             queue: queue,
             group: group.name,
+            made: entry.made,
             lease: group.lease,
             maxAttempts: group.maxAttempts,
             isKeyed: entry.definition.ordering == .keyed,
@@ -56,16 +57,49 @@ extension GroupMember {
                 partitions: partitions,
                 publisher: broker.publisher,
                 log: log,
-                cleanInterval: configuration.cleanInterval
-            ) { [log] in
-                do throws(QueueError) {
-                    try await Retention.clean(queue, broker, registry)
-                } catch {
-                    log.logger.info("finished records could not be removed", metadata: [LogKeys.error: "\(error)"])
-                }
-            }
+                cleanInterval: configuration.cleanInterval,
+                pollTimeout: configuration.pollTimeout,
+                clean: {
+                    do throws(QueueError) {
+                        return try await Retention.clean(queue, broker, registry)
+                    } catch {
+                        log.logger.info("finished records could not be removed", metadata: [LogKeys.error: "\(error)"])
+                        return true
+                    }
+                },
+                registry: registry,
+                verify: { await loss(of: entry, names, broker, registry) }
+            )
         } catch {
             throw KafkaErrors.error(error, queue: queue, doing: "joining the group")
+        }
+    }
+
+    /// Tells why a queue is none any more; `nil` when it is, or when nobody can tell.
+    private static func loss(
+        of entry: KafkaRegistry.Entry,
+        _ topics: [String],
+        _ broker: KafkaBroker,
+        _ registry: KafkaRegistry
+    ) async -> QueueError? {
+        let queue = entry.definition.name
+        do throws(QueueError) {
+            guard try await registry.current()[queue]?.made == entry.made else { return KafkaQueue.deleted(queue) }
+            let missing = try await broker.ask("asking for topics", queue) { (client, timeout) throws(KafkaFailure) in
+                for name in topics where try client.metadata(name, within: timeout).partitions[name] == nil {
+                    return String?.some(name)
+                }
+                return nil
+            }
+            guard let missing else { return nil }
+            return QueueError(
+                .topologyLost,
+                "the topic '\(missing)' was deleted; delete the queue and declare it again",
+                queue: queue,
+                isRetryable: false
+            )
+        } catch {
+            return nil
         }
     }
 

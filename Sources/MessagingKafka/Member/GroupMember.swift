@@ -18,6 +18,17 @@ final class GroupMember: Sendable {
         var hasJoined = false
         var isStopping = false
         var hasEnded = false
+        /// Why the member has nothing to be a member of any more.
+        var lost: QueueError?
+        /// Somebody is looking whether that is so; and when to look again at the earliest.
+        var isDoubting = false
+        var nextDoubt: Duration = .zero
+        /// When a consumer last asked for something or settled.
+        var lastCall: Duration
+        /// Nobody asked for so long that others have the messages.
+        var isAway = false
+        /// When to remove what all groups have finished; nothing when there is nothing new to remove.
+        var cleaning: Duration?
         var ending: [CheckedContinuation<Void, Never>] = []
         /// When the thread wakes by itself.
         var wakes: Duration = .zero
@@ -32,8 +43,10 @@ final class GroupMember: Sendable {
         let continuation: CheckedContinuation<Bool, Never>
     }
 
-    /// How long the messages in flight may end before the partitions go to others.
+    /// How long the messages in flight may end before the partitions go to others; never longer than half a session.
     static let drainLimit: Duration = .seconds(5)
+    /// How long to wait for a rebalance that is under way before leaving.
+    static let rebalanceLimit: Duration = .seconds(10)
     /// How long leaving, or the last commit, may take.
     static let leaveLimit: Duration = .seconds(5)
     /// How many events are taken before consumers are looked after.
@@ -46,8 +59,14 @@ final class GroupMember: Sendable {
     let partitions: [String: Int]
     let log: KafkaLog
     let cleanInterval: Duration
-    /// Removes what all groups have finished.
-    let clean: @Sendable () async -> Void
+    /// How long nobody may ask for messages that are ready.
+    let pollTimeout: Duration
+    /// Removes what all groups have finished; tells whether there will be more of it by the mere passing of time.
+    let clean: @Sendable () async -> Bool
+    /// What this member reads along, so that it hears at once when its queue is deleted.
+    let registry: KafkaRegistry
+    /// Tells why the queue is none any more; `nil` when it is, or when nobody can tell.
+    let verify: @Sendable () async -> QueueError?
     let shared: Mutex<Shared>
     private let client: Mutex<KafkaClient?>
 
@@ -61,7 +80,10 @@ final class GroupMember: Sendable {
     ///   - publisher: What writes copies.
     ///   - log: Where to report.
     ///   - cleanInterval: How often to remove what all groups have finished.
+    ///   - pollTimeout: How long nobody may ask for messages that are ready, before other members get them.
     ///   - clean: Removes it.
+    ///   - registry: The settings of all queues.
+    ///   - verify: Tells why the queue is none any more.
     /// - Throws: `KafkaFailure` when librdkafka does not take a setting.
     init(
         settings: MemberState.Settings,
@@ -71,16 +93,22 @@ final class GroupMember: Sendable {
         publisher: KafkaPublisher,
         log: KafkaLog,
         cleanInterval: Duration,
-        clean: @escaping @Sendable () async -> Void
+        pollTimeout: Duration,
+        clean: @escaping @Sendable () async -> Bool,
+        registry: KafkaRegistry,
+        verify: @escaping @Sendable () async -> QueueError?
     ) throws(KafkaFailure) {
         self.settings = settings
         self.cleanInterval = cleanInterval
+        self.pollTimeout = pollTimeout
         self.clean = clean
+        self.registry = registry
+        self.verify = verify
         self.floors = floors
         self.partitions = partitions
         self.publisher = publisher
         self.log = log
-        shared = Mutex(Shared(state: MemberState(settings)))
+        shared = Mutex(Shared(state: MemberState(settings), lastCall: clock.now()))
         let client = try KafkaClient(.member, settings: options)
         try client.subscribe(settings.roles.keys.sorted())
         self.client = Mutex(client)
@@ -119,7 +147,7 @@ final class GroupMember: Sendable {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
                 let answer: Result<Void, any Error>? = shared.withLock { shared in
                     if shared.hasJoined { return .success(()) }
-                    if shared.isStopping || shared.hasEnded { return .failure(closed) }
+                    if shared.isStopping || shared.hasEnded { return .failure(shared.lost ?? closed) }
                     shared.joining.append(continuation)
                     return nil
                 }
@@ -170,12 +198,14 @@ final class GroupMember: Sendable {
     func receive(_ consumer: UInt32, max: Int, wait: Duration) async throws(QueueError) -> [Delivery] {
         let now = clock.now()
         let deadline = now + min(wait, .seconds(86400 * 365))
-        let (taken, id) = shared.withLock { shared in
+        let (taken, id, isAway) = shared.withLock { shared in
+            shared.lastCall = now
             let taken = shared.state.take(consumer, max: max, now: now, wall: wall)
             shared.next += 1
-            return (taken, shared.next)
+            return (taken, shared.next, shared.isAway)
         }
         if !taken.isEmpty || wait <= .zero {
+            if isAway { wake() }
             nudge()
             return taken
         }
@@ -184,7 +214,7 @@ final class GroupMember: Sendable {
                 try await withCheckedThrowingContinuation { continuation in
                     let failure: QueueError? = shared.withLock { shared in
                         if Task.isCancelled { return cancelled }
-                        if shared.hasEnded || shared.isStopping { return closed }
+                        if shared.hasEnded || shared.isStopping { return shared.lost ?? closed }
                         if shared.state.participants[consumer] == nil { return closedConsumer }
                         shared.receivers[id] = continuation
                         shared.state.waiters.append(
@@ -215,7 +245,7 @@ final class GroupMember: Sendable {
             guard
                 !shared.state.moves.isEmpty || shared.state.isDraining
                     || now + shared.state.idle(now: now, wall: wall, limit: .seconds(60)) < shared.wakes
-                    || !shared.state.waiters.isEmpty
+                    || !shared.state.waiters.isEmpty || (shared.cleaning ?? shared.wakes) < shared.wakes
             else { return false }
             shared.wakes = now
             return true
@@ -245,6 +275,7 @@ final class GroupMember: Sendable {
     ) async -> [SettleOutcome] {
         let now = clock.now()
         var (settling, sequence, isProven) = shared.withLock { shared in
+            shared.lastCall = now
             let settling = shared.state.settle(requests, by: consumer, wall: wall)
             return (settling, shared.state.sequence, now - shared.state.proof < settings.trust)
         }
@@ -330,10 +361,62 @@ final class GroupMember: Sendable {
     }
 
     func renew(_ receipts: [Receipt], by consumer: UInt32) -> [Bool] {
-        shared.withLock { $0.state.renew(receipts, by: consumer, now: clock.now()) }
+        let now = clock.now()
+        return shared.withLock { shared in
+            shared.lastCall = now
+            return shared.state.renew(receipts, by: consumer, now: now)
+        }
+    }
+
+    /// Removes what all groups have finished, beside the thread.
+    func removeFinished() {
+        Task {
+            guard await clean() else { return }
+            let next = clock.now() + cleanInterval
+            shared.withLock { shared in
+                if shared.cleaning == nil { shared.cleaning = next }
+            }
+            nudge()
+        }
     }
 
     // MARK: - Ending
+
+    /// Why the member has nothing to be a member of any more.
+    var lost: QueueError? { shared.withLock { $0.lost } }
+
+    /// Looks whether the queue is still there, now and then at most.
+    func doubt() {
+        let now = clock.now()
+        let isDue = shared.withLock { shared in
+            guard !shared.isDoubting, !shared.isStopping, now >= shared.nextDoubt else { return false }
+            shared.isDoubting = true
+            return true
+        }
+        guard isDue else { return }
+        Task {
+            if let error = await verify() { lose(error) }
+            let next = clock.now() + .seconds(1)
+            shared.withLock { shared in
+                shared.isDoubting = false
+                shared.nextDoubt = next
+            }
+        }
+    }
+
+    /// Ends the member because there is nothing to be a member of.
+    func lose(_ error: QueueError) {
+        let receivers = shared.withLock { shared in
+            guard shared.lost == nil else { return [CheckedContinuation<[Delivery], any Error>]() }
+            shared.lost = error
+            shared.isStopping = true
+            shared.state.waiters = []
+            defer { shared.receivers = [:] }
+            return Array(shared.receivers.values)
+        }
+        for continuation in receivers { continuation.resume(throwing: error) }
+        wake()
+    }
 
     /// Leaves the group and waits for that, some seconds at most.
     func stop() async {

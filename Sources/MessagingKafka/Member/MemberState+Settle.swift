@@ -59,13 +59,7 @@ extension MemberState {
             return nil
         case .retry(let delay, let error):
             guard var item = slots[index].items[held.offset] else { return nil }
-            let failure = Failure(
-                attempt: held.attempt,
-                at: wall,
-                consumer: name,
-                error: Failure.shortened(error ?? "")
-            )
-            item.envelope.note(failure)
+            item.envelope.note(held.attempt, at: wall, by: name, error)
             if held.attempt >= settings.maxAttempts {
                 let letter = item.envelope.deadLetter(
                     group: settings.group,
@@ -96,13 +90,7 @@ extension MemberState {
             )
         case .reject(let reason, let error):
             guard var item = slots[index].items[held.offset] else { return nil }
-            let failure = Failure(
-                attempt: held.attempt,
-                at: wall,
-                consumer: name,
-                error: Failure.shortened(error ?? "")
-            )
-            item.envelope.note(failure)
+            item.envelope.note(held.attempt, at: wall, by: name, error)
             item.envelope.published = item.envelope.published ?? item.timestamp
             let letter = item.envelope.deadLetter(
                 group: settings.group,
@@ -137,6 +125,7 @@ extension MemberState {
         inFlight[receipt] = nil
         slots[index].inFlight -= 1
         slots[index].items[held.offset] = item
+        setOut(false, index, held.offset)
         slots[index].tracker.count(held.offset)
         forgetSuspect(index, held.offset)
         timers.insert(

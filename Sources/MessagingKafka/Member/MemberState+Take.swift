@@ -14,8 +14,10 @@ extension MemberState {
     mutating func take(_ consumer: UInt32, max: Int, now: Duration, wall: Int64) -> [Delivery] {
         guard !isDraining, participants[consumer] != nil else { return [] }
         var taken: [Delivery] = []
+        var run: (index: Int, until: Int64)?
         while taken.count < max {
-            guard let index = nextSlot(now: now) else { break }
+            if !goesOn(run) { run = nextSlot() }
+            guard let index = run?.index else { break }
             guard let offset = slots[index].popHead(), let item = slots[index].items[offset] else { continue }
             if let key = laneKey(index, item) {
                 let turn = slots[index].lanes[key]?.turn
@@ -55,6 +57,7 @@ extension MemberState {
         nextExpiry = min(nextExpiry ?? expiry, expiry)
         participants[consumer]?.ledger.handOver(receipt)
         slots[index].inFlight += 1
+        setOut(true, index, offset)
         if offset > slots[index].tracker.high { slots[index].tracker.high = offset }
         touch(index)
         if forgetsSuspect(index, offset) { suspect?.phase = .inFlight }
@@ -70,16 +73,25 @@ extension MemberState {
         )
     }
 
-    /// The partition whose next message is the oldest; `nil` when nothing may be handed over.
-    private mutating func nextSlot(now: Duration) -> Int? {
+    /// Whether the next message of a partition is the oldest still, so that nobody has to look at the others.
+    private func goesOn(_ run: (index: Int, until: Int64)?) -> Bool {
+        guard let run, suspect == nil, let head = slots[run.index].head, !slots[run.index].tracker.isSuspect(head),
+            let item = slots[run.index].items[head]
+        else { return false }
+        return item.timestamp <= run.until
+    }
+
+    /// The partition whose next message is the oldest, and until when it is; `nil` when nothing may be handed over.
+    private mutating func nextSlot() -> (index: Int, until: Int64)? {
         if let suspect {
             // Alone: nobody else's crash may be taken for its own.
             guard suspect.phase == .reserved, inFlight.isEmpty, let index = slotIndex[suspect.place] else { return nil }
-            if slots[index].head == suspect.offset { return index }
+            if slots[index].head == suspect.offset { return (index, .min) }
             // Something older came back meanwhile; it is a suspect itself.
             self.suspect = nil
         }
         var best: (index: Int, timestamp: Int64)?
+        var others = Int64.max
         var isSuspect = false
         for index in slots.indices where slots[index].role.isDelivered {
             guard let head = slots[index].head, let item = slots[index].items[head] else { continue }
@@ -89,10 +101,15 @@ extension MemberState {
                 guard isCandidate else { continue }
                 (best, isSuspect) = (nil, true)
             }
-            if best.map({ item.timestamp < $0.timestamp }) ?? true { best = (index, item.timestamp) }
+            guard let found = best, found.timestamp <= item.timestamp else {
+                others = min(others, best?.timestamp ?? .max)
+                best = (index, item.timestamp)
+                continue
+            }
+            others = min(others, item.timestamp)
         }
         guard let best else { return nil }
-        guard isSuspect else { return best.index }
+        guard isSuspect else { return (best.index, others) }
         guard inFlight.isEmpty, let head = slots[best.index].head else { return nil }
         touch(best.index)
         suspect = Suspect(place: slots[best.index].place, offset: head, phase: .reserving(sequence))
@@ -124,6 +141,7 @@ extension MemberState {
         slots[index].inFlight -= 1
         if isCounted { slots[index].tracker.count(held.offset) }
         forgetSuspect(index, held.offset)
+        setOut(false, index, held.offset)
         ready(index, held.offset)
         touch(index)
     }

@@ -27,6 +27,8 @@ struct MemberState {
     struct Settings: Sendable {
         var queue: String
         var group: String
+        /// Which declaration of the queue it is.
+        var made: Int64 = 0
         var lease: Duration
         var maxAttempts: Int
         var isKeyed = false
@@ -37,8 +39,8 @@ struct MemberState {
         var commitInterval: Duration = .milliseconds(100)
         /// Within this time after the broker has last proved this member to be one, nobody else can have its messages.
         var trust: Duration = .seconds(20)
-        /// How many messages may wait in memory.
-        var maxBuffered = 2000
+        /// How many messages may wait in memory, besides those that consumers hold.
+        var maxBuffered = 10_000
         var maxBufferedBytes = 16 << 20
         /// How many messages of one level may wait in memory for their time.
         var maxWaiting = 1000
@@ -48,6 +50,8 @@ struct MemberState {
         var envelope: Envelope
         var timestamp: Int64
         var bytes: Int
+        /// Whether it takes none of the room for what waits: a consumer has it, or nobody ever gets it.
+        var isOut = false
     }
 
     /// The messages of one key: the one whose turn it is, and what waits behind it.
@@ -59,6 +63,8 @@ struct MemberState {
     /// A partition that belongs to this member.
     struct Slot {
         let place: TopicPartition
+        /// What messages of other programs are called after.
+        let name: String
         let role: Role
         let source: UInt32
         let generation: UInt32
@@ -171,6 +177,9 @@ struct MemberState {
     let settings: Settings
     var slots: [Slot] = []
     var slotIndex: [TopicPartition: Int] = [:]
+    private var slotOfSource: [UInt32: Int] = [:]
+    /// The partition that the last record was of; the next is often of the same.
+    private var lastRead: (place: TopicPartition, index: Int)?
     /// Numbers of partitions in receipts; they stay the same for the life of the member.
     private var sources: [TopicPartition: UInt32] = [:]
     private(set) var generation: UInt32 = 0
@@ -234,6 +243,7 @@ struct MemberState {
             sources[position.place] = source
             var slot = Slot(
                 place: position.place,
+                name: KafkaNames.decoded(position.place.topic),
                 role: role,
                 source: source,
                 generation: generation,
@@ -243,6 +253,7 @@ struct MemberState {
             slot.isDirty = note.isOpen && role.isDelivered
             if slot.isDirty { sequence += 1 }
             slotIndex[position.place] = slots.count
+            slotOfSource[source] = slots.count
             slots.append(slot)
             starts.append(KafkaPosition(place: position.place, offset: slot.tracker.base ?? KafkaPosition.beginning))
         }
@@ -267,7 +278,7 @@ struct MemberState {
         var commits: [KafkaPosition] = []
         if !isLost {
             for slot in slots where slot.isDirty || slot.tracker.high >= 0 {
-                if let position = Self.commit(slot, isOpen: false, suspect: nil) { commits.append(position) }
+                if let position = commit(slot, isOpen: false, suspect: nil) { commits.append(position) }
             }
         }
         removeSlots()
@@ -278,6 +289,8 @@ struct MemberState {
     private mutating func removeSlots() {
         slots = []
         slotIndex = [:]
+        slotOfSource = [:]
+        lastRead = nil
         timers = Heap()
         moves = []
         failed = []
@@ -290,7 +303,8 @@ struct MemberState {
 
     /// The partition that a receipt belongs to, if it has not changed hands since.
     func slotIndex(of receipt: Receipt) -> Int? {
-        slots.firstIndex { $0.source == receipt.source && $0.generation == receipt.fence }
+        guard let index = slotOfSource[receipt.source], slots[index].generation == receipt.fence else { return nil }
+        return index
     }
 
     func slotIndex(_ place: TopicPartition, _ generation: UInt32) -> Int? {
@@ -302,14 +316,15 @@ struct MemberState {
 
     /// Takes in a record that was read.
     mutating func add(_ record: KafkaRecord, of place: TopicPartition, wall: Int64) {
-        guard let index = slotIndex[place] else { return }
+        if lastRead?.place != place { lastRead = slotIndex[place].map { (place, $0) } }
+        guard let index = lastRead?.index else { return }
         let before = slots[index].tracker.base
         let isNew = slots[index].tracker.admit(record.offset)
         if slots[index].tracker.base != before, before != nil { touch(index) }
         guard isNew else { return }
         let envelope: Envelope
         do throws(Envelope.Problem) {
-            envelope = try Envelope(record, topic: KafkaNames.decoded(place.topic))
+            envelope = try Envelope(record, topic: slots[index].name)
         } catch {
             let letter = error.envelope.deadLetter(
                 group: settings.group,
@@ -318,7 +333,8 @@ struct MemberState {
                 attempts: error.envelope.attempts,
                 now: wall
             )
-            slots[index].items[record.offset] = Item(envelope: letter, timestamp: record.timestamp ?? wall, bytes: 0)
+            slots[index].items[record.offset] =
+                Item(envelope: letter, timestamp: record.timestamp ?? wall, bytes: 0, isOut: true)
             return move(index, record.offset, .deadLetters, letter)
         }
         let bytes = (record.payload.value?.count ?? 0) + 200
@@ -343,7 +359,7 @@ struct MemberState {
         slots[index].tracker.finish(offset)
         slots[index].hopping.remove(offset)
         if let item = slots[index].items.removeValue(forKey: offset) {
-            if slots[index].role.isDelivered {
+            if slots[index].role.isDelivered, !item.isOut {
                 buffered -= 1
                 bufferedBytes -= item.bytes
             }
@@ -351,6 +367,14 @@ struct MemberState {
         }
         forgetSuspect(index, offset)
         touch(index)
+    }
+
+    /// Notes that a message has left the room for what waits, or has come back to it.
+    mutating func setOut(_ isOut: Bool, _ index: Int, _ offset: Int64) {
+        guard let item = slots[index].items[offset], item.isOut != isOut else { return }
+        slots[index].items[offset]?.isOut = isOut
+        buffered += isOut ? -1 : 1
+        bufferedBytes += isOut ? -item.bytes : item.bytes
     }
 
     /// Lets the next message of a key go.
@@ -420,9 +444,10 @@ struct MemberState {
 
     // MARK: - Commits
 
-    static func commit(_ slot: Slot, isOpen: Bool, suspect: Int64?) -> KafkaPosition? {
+    func commit(_ slot: Slot, isOpen: Bool, suspect: Int64?) -> KafkaPosition? {
         guard let base = slot.tracker.base else { return nil }
         var note = CommitNote()
+        note.made = settings.made
         note.isOpen = isOpen
         note.high = slot.tracker.high
         note.suspect = suspect
@@ -442,7 +467,7 @@ struct MemberState {
             let place = slots[index].place
             let suspected = suspect.flatMap { $0.place == place ? $0.offset : nil }
             let isOpen = slots[index].role.isDelivered
-            if let position = Self.commit(slots[index], isOpen: isOpen, suspect: suspected) { commits.append(position) }
+            if let position = commit(slots[index], isOpen: isOpen, suspect: suspected) { commits.append(position) }
         }
         isUrgent = false
         guard !commits.isEmpty else { return [] }

@@ -8,16 +8,20 @@ import Synchronization
 struct MemberThread: ~Copyable {
     private let member: GroupMember
     private let client: KafkaClient
+    /// Records that the state does not have yet.
+    private var arrived: [(TopicPartition, KafkaRecord)] = []
     /// Partitions that the group has given us and that are not read yet, and when to try that again.
     private var arriving: (places: [TopicPartition], next: Duration)?
     /// When the partitions go, whatever is still in flight.
     private var drainEnd: Duration?
     /// Commits that have no answer yet.
     private var commits = 0
+    /// Whether the group has given us partitions since it last took them.
+    private var isJoined = false
+    /// Since when nobody has asked, and others have the messages.
+    private var awaySince: Duration?
     /// Once it is, nothing that the group asks for is answered by joining again.
     private var isLeaving = false
-    /// When to remove what all groups have finished; nothing when nothing was committed since the last time.
-    private var cleaning: Duration?
 
     /// How long one question to the coordinator may take.
     private static let askLimit: Duration = .seconds(5)
@@ -39,10 +43,12 @@ struct MemberThread: ~Copyable {
                     handle(event)
                     count += 1
                 }
+                takeIn()
             }
             if let arriving, now >= arriving.next { arrive(arriving.places) }
             work()
             if let drainEnd, now >= drainEnd || isQuiet { letGo(isLost: false) }
+            watch()
             if member.shared.withLock({ $0.isStopping }) { break }
         }
         leave()
@@ -52,12 +58,14 @@ struct MemberThread: ~Copyable {
     /// How long the thread may sleep; noted, so that others know whether to wake it.
     private func sleep() -> Duration {
         let now = now
-        var limit: Duration = .seconds(60)
+        // librdkafka takes a thread that does not poll for a session for one that hangs.
+        var limit = min(.seconds(60), member.settings.trust / 2)
         if let arriving { limit = min(limit, max(.zero, arriving.next - now)) }
         if let drainEnd { limit = min(limit, max(.zero, drainEnd - now)) }
-        if let cleaning { limit = min(limit, max(.zero, cleaning - now)) }
         return member.shared.withLock { shared in
             if shared.isStopping { return .zero }
+            if let cleaning = shared.cleaning { limit = min(limit, max(.zero, cleaning - now)) }
+            if isNeglected(shared) { limit = min(limit, max(.zero, shared.lastCall + member.pollTimeout - now)) }
             for confirmation in shared.confirmations { limit = min(limit, max(.zero, confirmation.deadline - now)) }
             let pause = shared.state.idle(now: now, wall: member.wall, limit: limit)
             // The queue counts in milliseconds; a wait that is cut to none would spin.
@@ -72,32 +80,53 @@ struct MemberThread: ~Copyable {
     // MARK: - Events
 
     private mutating func handle(_ event: KafkaEvent) {
+        if case .record = event {} else { takeIn() }
         switch event {
-        case .record(let place, let record):
-            let wall = member.wall
-            member.shared.withLock { shared in
-                shared.trouble = nil
-                shared.state.add(record, of: place, wall: wall)
-            }
+        case .record(KafkaRegistry.place, let record): heard(record)
+        case .record(let place, let record): arrived.append((place, record))
         case .assigned(let places): arrive(places)
         case .revoked(_, let isLost): revoke(isLost: isLost)
         case .committed(let failure): committed(failure)
         case .failure(let failure):
             member.log.failure(failure)
+            if KafkaErrors.isMissing(failure) { member.doubt() }
             let now = now
             member.shared.withLock { shared in
                 shared.trouble = (failure, shared.trouble?.since ?? now)
             }
         case .log(let line): member.log.line(line)
-        case .delivered, .statistics, .other: break
+        case .statistics(let text):
+            KafkaMetrics(queue: member.settings.queue, group: member.settings.group).report(text)
+        case .delivered, .other: break
         }
+    }
+
+    /// Gives what was read to the state, many at once.
+    private mutating func takeIn() {
+        if arrived.isEmpty { return }
+        let (records, wall) = (arrived, member.wall)
+        arrived.removeAll(keepingCapacity: true)
+        member.shared.withLock { shared in
+            shared.trouble = nil
+            for (place, record) in records { shared.state.add(record, of: place, wall: wall) }
+        }
+    }
+
+    /// Takes notice of what is declared and deleted, and of the end of our own queue above all.
+    private func heard(_ record: KafkaRecord) {
+        let queue = member.settings.queue
+        member.registry.take(record)
+        guard member.registry.known(queue)?.made != member.settings.made else { return }
+        member.lose(KafkaQueue.deleted(queue))
     }
 
     /// Takes over partitions where their last member ended.
     private mutating func arrive(_ places: [TopicPartition]) {
-        if isLeaving { return client.unassign() }
+        isJoined = true
+        if isLeaving || awaySince != nil { return client.unassign() }
         do throws(KafkaFailure) {
-            let positions = places.isEmpty ? [] : try client.committed(places, within: Self.askLimit)
+            let found = places.isEmpty ? [] : try client.committed(places, within: Self.askLimit)
+            let positions = found.map { CommitNote.current($0, made: member.settings.made) }
             // Asked for together; librdkafka would ask for each by itself, behind a fetch that waits.
             let fresh = positions.filter { $0.offset < 0 && member.floors[$0.place] == nil }
             let begins = try client.offsets(
@@ -114,7 +143,7 @@ struct MemberThread: ~Copyable {
                 return (starts, shared.joining)
             }
             arriving = nil
-            try client.assign(starts)
+            try client.assign(starts + [KafkaPosition(place: KafkaRegistry.place, offset: member.registry.next)])
             for continuation in joining { continuation.resume() }
         } catch {
             // Without knowing where the group is, reading would repeat or skip.
@@ -126,14 +155,15 @@ struct MemberThread: ~Copyable {
     private mutating func revoke(isLost: Bool) {
         arriving = nil
         if isLeaving { return }
-        if isLost { return letGo(isLost: true) }
+        if isLost || awaySince != nil { return letGo(isLost: true) }
         member.shared.withLock { $0.state.isDraining = true }
-        drainEnd = now + GroupMember.drainLimit
+        drainEnd = now + min(GroupMember.drainLimit, member.settings.trust)
     }
 
     /// Gives the partitions back to the group.
     private mutating func letGo(isLost: Bool) {
         drainEnd = nil
+        isJoined = false
         let last = member.shared.withLock { $0.state.release(isLost: isLost) }
         if !last.isEmpty { commitAndWait(last) }
         refuseConfirmations()
@@ -171,6 +201,49 @@ struct MemberThread: ~Copyable {
         for confirmation in waiting { confirmation.continuation.resume(returning: false) }
     }
 
+    // MARK: - Watching
+
+    /// Whether there is something for consumers, and none of them waits for it.
+    private func isNeglected(_ shared: borrowing GroupMember.Shared) -> Bool {
+        awaySince == nil && !shared.state.slots.isEmpty && shared.receivers.isEmpty
+            && (shared.state.buffered > 0 || !shared.state.inFlight.isEmpty)
+    }
+
+    /// Gives the messages to other members when nobody here asks for them, and takes part again when somebody does.
+    ///
+    /// librdkafka sees that this thread polls, and no more.
+    private mutating func watch() {
+        let now = now
+        if let since = awaySince {
+            guard member.shared.withLock({ $0.lastCall > since && !$0.isStopping }) else { return }
+            awaySince = nil
+            member.shared.withLock { $0.isAway = false }
+            do throws(KafkaFailure) {
+                try client.subscribe(member.settings.roles.keys.sorted())
+            } catch {
+                member.log.failure(error)
+            }
+            return
+        }
+        let isOver = member.shared.withLock { shared in
+            guard isNeglected(shared), now - shared.lastCall >= member.pollTimeout else { return false }
+            shared.isAway = true
+            return true
+        }
+        guard isOver else { return }
+        member.log.logger.warning(
+            "nobody has asked for messages for \(member.pollTimeout); other members of the group get them",
+            metadata: [LogKeys.queue: "\(member.settings.queue)", LogKeys.group: "\(member.settings.group)"]
+        )
+        awaySince = now
+        arriving = nil
+        drainEnd = nil
+        let last = member.shared.withLock { $0.state.release(isLost: false) }
+        if !last.isEmpty { commitAndWait(last) }
+        refuseConfirmations()
+        client.unsubscribe()
+    }
+
     // MARK: - Work
 
     private mutating func work() {
@@ -191,14 +264,15 @@ struct MemberThread: ~Copyable {
         for confirmation in late { confirmation.continuation.resume(returning: false) }
         if !flow.pause.isEmpty { client.pause(flow.pause) }
         if !flow.resume.isEmpty { client.resume(flow.resume) }
-        if !positions.isEmpty {
-            commit(positions)
-            cleaning = cleaning ?? now + member.cleanInterval
+        if !positions.isEmpty { commit(positions) }
+        let isDirty = !positions.isEmpty
+        let isTime = member.shared.withLock { shared in
+            if isDirty { shared.cleaning = shared.cleaning ?? now + member.cleanInterval }
+            guard let cleaning = shared.cleaning, now >= cleaning else { return false }
+            shared.cleaning = nil
+            return true
         }
-        if let cleaning, now >= cleaning {
-            self.cleaning = nil
-            Task { [member] in await member.clean() }
-        }
+        if isTime { member.removeFinished() }
         if !moves.isEmpty { start(moves) }
     }
 
@@ -255,7 +329,8 @@ struct MemberThread: ~Copyable {
         while now < end, member.shared.withLock({ $0.state.inFlight.values.contains(where: \.isSettling) }) {
             if let event = client.poll(for: .milliseconds(20)) { handle(event) }
         }
-        let last = member.shared.withLock { $0.state.release(isLost: false) }
+        awaitRebalance()
+        let last = member.shared.withLock { $0.state.release(isLost: $0.lost != nil) }
         // First of all, so that a commit that the group refuses does not make librdkafka join again; it leaves once the
         // partitions are given back.
         client.leave()
@@ -272,6 +347,18 @@ struct MemberThread: ~Copyable {
         }
     }
 
+    /// Lets a rebalance end that is under way.
+    ///
+    /// The broker reads nothing from a client whose request to join it has not answered, so what asks to leave would be lost
+    /// with the connection, and the others would wait for us until our session is over.
+    private mutating func awaitRebalance() {
+        let limit = now + GroupMember.rebalanceLimit
+        while !isJoined, awaySince == nil, now < limit {
+            if member.shared.withLock({ $0.trouble != nil || $0.lost != nil }) { return }
+            if let event = client.poll(for: min(.milliseconds(500), limit - now)) { handle(event) }
+        }
+    }
+
     private func end() {
         member.drop()
         let (receivers, ending, joining) = member.shared.withLock { shared in
@@ -284,8 +371,8 @@ struct MemberThread: ~Copyable {
             }
             return (Array(shared.receivers.values), shared.ending, shared.joining)
         }
-        for continuation in receivers { continuation.resume(throwing: member.closed) }
-        for continuation in joining { continuation.resume(throwing: member.closed) }
+        for continuation in receivers { continuation.resume(throwing: member.lost ?? member.closed) }
+        for continuation in joining { continuation.resume(throwing: member.lost ?? member.closed) }
         for continuation in ending { continuation.resume() }
     }
 }

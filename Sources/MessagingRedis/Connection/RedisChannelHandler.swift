@@ -130,6 +130,9 @@ final class RedisChannelHandler: ChannelInboundHandler {
 
     // MARK: - The end
 
+    /// What is said of commands that were sent and not answered.
+    static let unknown = "; whether the command was carried out is unknown"
+
     private var notConnected: QueueError { QueueError(.unavailable, "the connection to \(endpoint) is closed") }
 
     private func end(_ context: ChannelHandlerContext, _ error: QueueError) {
@@ -141,7 +144,7 @@ final class RedisChannelHandler: ChannelInboundHandler {
         waiting = []
         let unknown = QueueError(
             .indeterminate,
-            "\(error.message); whether the command was carried out is unknown",
+            error.message + Self.unknown,
             isRetryable: error.isRetryable,
             underlying: error.underlying
         )

@@ -122,7 +122,7 @@ struct RedisConnection: Sendable {
                 writer.command(3)
                 writer.word("SCRIPT")
                 writer.word("LOAD")
-                writer.word(script.source)
+                writer.word(script.source(configuration.scriptChanges))
             }
         case .reads: writer.command(["CLIENT", "ID"])
         case .subscription: break
@@ -134,7 +134,7 @@ struct RedisConnection: Sendable {
             // Nothing that was asked here changes anything, so an unknown outcome is plainly unavailable.
             throw QueueError(
                 .unavailable,
-                error.message,
+                error.message.replacing(RedisChannelHandler.unknown, with: "") + " while the connection was set up",
                 isRetryable: error.isRetryable,
                 underlying: error.underlying
             )
@@ -158,8 +158,8 @@ struct RedisConnection: Sendable {
         }
     }
 
-    /// What a failure to connect means, in a few words.
-    private static func reason(_ error: any Error) -> String {
+    /// What a failure of a connection means, in a few words.
+    static func reason(_ error: any Error) -> String {
         if let error = error as? NIOConnectionError {
             if let first = error.connectionErrors.first { return reason(first.error) }
             if let dns = error.dnsAError ?? error.dnsAAAAError {

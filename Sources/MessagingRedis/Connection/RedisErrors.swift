@@ -15,7 +15,12 @@ enum RedisErrors {
                 isRetryable: false,
                 underlying: error
             )
-        default: QueueError(.unavailable, "the connection to \(endpoint) failed: \(error)", underlying: error)
+        default:
+            QueueError(
+                .unavailable,
+                "the connection to \(endpoint) failed: \(RedisConnection.reason(error))",
+                underlying: error
+            )
         }
     }
 

@@ -146,7 +146,10 @@ final class RedisLink: Sendable {
         var replies = try await send(ScriptCall.encode(calls, hashes: connection.hashes), on: connection)
         let forgotten = replies.indices.filter { replies[$0].error?.hasPrefix("NOSCRIPT") == true }
         if !forgotten.isEmpty {
-            let again = try await send(ScriptCall.encode(forgotten.map { calls[$0] }, hashes: nil), on: connection)
+            let again = try await send(
+                ScriptCall.encode(forgotten.map { calls[$0] }, changes: configuration.scriptChanges),
+                on: connection
+            )
             for (index, reply) in zip(forgotten, again) { replies[index] = reply }
         }
         Self.leaveReplica(connection, replies)
@@ -197,7 +200,11 @@ struct ScriptCall {
     }
 
     /// Writes calls by hash, or with the scripts' text when there are no hashes.
-    static func encode(_ calls: [ScriptCall], hashes: [String]?) -> RESPWriter {
+    static func encode(
+        _ calls: [ScriptCall],
+        hashes: [String]? = nil,
+        changes: [RedisScriptChange] = []
+    ) -> RESPWriter {
         var writer = RESPWriter(capacity: 1024)
         for call in calls {
             writer.command(3 + call.keys.count + call.arguments)
@@ -206,7 +213,7 @@ struct ScriptCall {
                 writer.word(hashes[call.script.rawValue])
             } else {
                 writer.word("EVAL")
-                writer.word(call.script.source)
+                writer.word(call.script.source(changes))
             }
             writer.word(call.keys.count)
             for key in call.keys { writer.word(key) }

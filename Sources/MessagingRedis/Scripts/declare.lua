@@ -1,6 +1,8 @@
--- KEYS log meta dlq   ARGV dedupe_ms retention_ms max_ready ordering {group lease_ms max_attempts start retry}…
--- → 'OK' | {'CONFLICT', what, wanted, found}
+-- KEYS log meta dlq   ARGV again dedupe_ms retention_ms max_ready ordering {group lease_ms max_attempts start retry}…
+-- again: 1 when a client makes anew what it knows, and not what its user declares
+-- → 'OK' | {'CONFLICT', what, wanted, found} | {'TRIMMED', group, ms from which all is kept} | {'DELETED'}
 local log, meta, dlq = KEYS[1], KEYS[2], KEYS[3]
+local again = table.remove(ARGV, 1)
 for key, want in pairs({[log] = 'stream', [dlq] = 'stream', [meta] = 'hash'}) do
   local found = redis.call('TYPE', key)['ok']
   if found ~= 'none' and found ~= want then return {'CONFLICT', "type of key '" .. key .. "'", want, found} end
@@ -20,8 +22,25 @@ for _, w in ipairs(wanted) do
   local found = redis.call('HGET', meta, w[1])
   if found and found ~= w[2] then return {'CONFLICT', w[1], w[2], found} end
 end
-for _, w in ipairs(wanted) do redis.call('HSET', meta, w[1], w[2]) end
 local existing = groups_of(log)
+for i = 5, #ARGV, 5 do
+  -- A group that begins at a time, and is new: what came after that time must all be there.
+  local at = string.match(ARGV[i + 3], '^(%d+)%-18446744073709551615$')
+  local complete = now() - tonumber(ARGV[2])
+  if at and tonumber(at) + 1 < complete and redis.call('EXISTS', log) == 1 and not existing[ARGV[i]]
+    and redis.call('HEXISTS', meta, 'group:' .. ARGV[i] .. ':floor') == 0 then
+    local stream = info_of(log)
+    if stream['length'] < stream['entries-added'] then return {'TRIMMED', ARGV[i], string.format('%d', complete)} end
+  end
+end
+local deleted = redis.call('HGET', meta, 'deleted')
+if deleted then
+  if again == '1' then return {'DELETED'} end
+  redis.call('PERSIST', meta)
+  redis.call('HSET', meta, 'generation', deleted)
+  redis.call('HDEL', meta, 'deleted')
+end
+for _, w in ipairs(wanted) do redis.call('HSET', meta, w[1], w[2]) end
 for i = 5, #ARGV, 5 do
   local group, start, retry = ARGV[i], ARGV[i + 3], ARGV[i + 4]
   if not existing[group] then

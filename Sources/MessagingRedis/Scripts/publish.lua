@@ -2,9 +2,11 @@
 -- due: '' at once, 'a<ms>' at a time, 'r<ms>' after a delay   → one code per message:
 -- A accepted, D duplicate, C id conflict, F full, X closed, or the error of the command that was refused
 local log, meta, due, held, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
-local s = redis.call('HMGET', meta, 'format', 'dedupe_ms', 'max_ready', 'closed')
+local s = redis.call('HMGET', meta, 'format', 'dedupe_ms', 'max_ready', 'closed', 'generation')
 if not s[1] then return redis.error_reply('NOTFOUND the queue is not declared') end
 local window, bound, closed = tonumber(s[2]), tonumber(s[3]), s[4] == '1'
+-- What a queue of this name remembered before it was deleted is not what this one knows.
+local generation = s[5] and '@' .. s[5] or ''
 local room
 if bound > 0 then
   local slowest = 0
@@ -28,7 +30,9 @@ while i <= #ARGV do
   if window > 0 then
     local seen = redis.pcall('GET', KEYS[k])
     if type(seen) == 'table' then code = seen.err
-    elseif seen then code = string.match(seen, ':(.*)$') == digest and 'D' or 'C' end
+    elseif seen and (string.match(seen, '@%d+$') or '') == generation then
+      code = string.match(seen, ':(.*)$') == digest .. generation and 'D' or 'C'
+    end
   end
   if not code then
     if closed then code = 'X'
@@ -59,7 +63,7 @@ while i <= #ARGV do
           code = 'A'
           if room then room = room - 1 end
           -- Marked after it was added: a refused add must not leave a mark that says "already".
-          if window > 0 then redis.pcall('SET', KEYS[k], r .. ':' .. digest, 'PX', window) end
+          if window > 0 then redis.pcall('SET', KEYS[k], r .. ':' .. digest .. generation, 'PX', window) end
         end
       end
     end

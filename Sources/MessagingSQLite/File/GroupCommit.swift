@@ -29,7 +29,7 @@ final class GroupCommit: Sendable {
 
     private let pool: DatabasePool
     private let turn: WriteTurn
-    private let memory = WriterMemory()
+    private let memory: WriterMemory
     private let configuration: SQLiteConfiguration
     private let clock: QueueClock
     private let onCommit: @Sendable (Set<Int64>, Set<UInt8>) -> Void
@@ -57,6 +57,7 @@ final class GroupCommit: Sendable {
     ) {
         self.pool = pool
         self.turn = turn
+        memory = WriterMemory(changes: configuration.statementChanges)
         self.configuration = configuration
         self.clock = clock
         self.onCommit = onCommit
@@ -241,7 +242,7 @@ final class GroupCommit: Sendable {
     }
 
     private func isUpkeepDue(after operations: Int) -> Bool {
-        let now = QueueClock.system.now()
+        let now = clock.now()
         return schedule.withLock { schedule in
             schedule.operations += operations
             return now >= schedule.at
@@ -266,7 +267,7 @@ final class GroupCommit: Sendable {
         }
         let pause: Duration = isDone || isBusy ? .seconds(1) : .milliseconds(50)
         let plans = schedule.withLock { schedule in
-            schedule.at = QueueClock.system.now() + pause
+            schedule.at = clock.now() + pause
             guard !isDone, !schedule.isPlanned else { return false }
             schedule.isPlanned = true
             return true

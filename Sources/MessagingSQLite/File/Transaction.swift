@@ -13,6 +13,8 @@ import struct Foundation.Date
 /// Unchecked: it is created with the file and after that touched by transactions only, which all run one after the
 /// other on the dispatch queue of the one connection that writes.
 final class WriterMemory: @unchecked Sendable {
+    /// What is broken on purpose.
+    let changes: [SQLStatementChange]
     /// The version of the topology that `queues` is of; see `mq_meta`.
     var topology: Int64 = -1
     var queues: [String: QueueInfo] = [:]
@@ -31,6 +33,8 @@ final class WriterMemory: @unchecked Sendable {
 
     /// When the last transaction was, by the wall clock.
     private var last: Int64 = .min
+
+    init(changes: [SQLStatementChange] = []) { self.changes = changes }
 
     /// Forgets what holds only while the clock goes forward, when it was set back.
     func noteTime(_ now: Int64) {
@@ -101,7 +105,9 @@ final class Transaction {
     /// When a time has passed that begins now.
     func after(_ delay: Int64) -> Int64 { Saturating.sum(start, delay) }
 
-    func prepared(_ sql: String) throws -> Prepared { try Prepared(database, sql) }
+    func prepared(_ sql: String) throws -> Prepared {
+        try Prepared(database, writer.changes.isEmpty ? sql : SQLStatementChange.apply(writer.changes, to: sql))
+    }
 
     /// Notes that something became available, or will at a time that nobody knew of, for every group of a queue.
     func wake(_ queue: QueueInfo) {
@@ -119,6 +125,9 @@ final class Transaction {
 
     /// What was counted and is not written down yet.
     func notedStored(_ queue: QueueInfo) -> Int { stored[queue.id] ?? 0 }
+
+    /// Drops what was counted of a queue that is gone.
+    func forgetStored(_ queue: QueueInfo) { stored[queue.id] = nil }
 
     /// Writes down what was only counted.
     func flush() throws {

@@ -23,6 +23,7 @@ extension Transaction {
         }
         let missing = wanted.groups.filter { queue.group($0.name) == nil }
         if missing.isEmpty { return }
+        try checkPositions(of: missing, queue)
         // What is due was there before the new groups.
         while let due = try promote(queue), due <= now {}
         let slowest = try slowestCursor(of: queue.id)
@@ -33,15 +34,18 @@ extension Transaction {
 
     private func create(_ definition: QueueDefinition) throws {
         let definition = Self.rounded(definition)
-        try prepared("INSERT INTO mq_queue (name, dedupe_window, retention, max_ready, keyed) VALUES (?, ?, ?, ?, ?)")
-            .run(
-                .text(definition.name),
-                .integer(definition.dedupeWindow.milliseconds),
-                .integer(definition.retention.milliseconds),
-                .optional(definition.maxReady.map(Int64.init)),
-                .integer(definition.ordering == .keyed ? 1 : 0)
-            )
-        let id = database.lastInsertedRowID
+        let id = try unusedNumber(in: "mq_queue")
+        try prepared(
+            "INSERT INTO mq_queue (id, name, dedupe_window, retention, max_ready, keyed) VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        .run(
+            .integer(id),
+            .text(definition.name),
+            .integer(definition.dedupeWindow.milliseconds),
+            .integer(definition.retention.milliseconds),
+            .optional(definition.maxReady.map(Int64.init)),
+            .integer(definition.ordering == .keyed ? 1 : 0)
+        )
         for statement in Schema.tables(of: id, named: definition.name) { try database.execute(sql: statement) }
         for group in definition.groups { try add(group, to: id, named: definition.name, slowest: nil) }
         try noteTopologyChange()
@@ -71,8 +75,9 @@ extension Transaction {
         }
         let cursor = max(start, slowest ?? start)
         try prepared(
-            "INSERT INTO mq_group (queue_id, name, lease, max_attempts, start, cursor) VALUES (?, ?, ?, ?, ?, ?)"
+            "INSERT INTO mq_group (id, queue_id, name, lease, max_attempts, start, cursor) VALUES (?, ?, ?, ?, ?, ?, ?)"
         ).run(
+            .integer(try unusedNumber(in: "mq_group")),
             .integer(id),
             .text(group.name),
             .integer(group.lease.milliseconds),
@@ -88,6 +93,23 @@ extension Transaction {
             .each(.integer(start), .integer(cursor)) { left.append(($0.integer(0), $0.optionalText(1))) }
         for (position, key) in left {
             try bring(Pending(position: position), key: queue.isKeyed ? key : nil, added, queue)
+        }
+    }
+
+    /// Refuses a group that would begin where messages may be missing.
+    private func checkPositions(of groups: [GroupDefinition], _ queue: QueueInfo) throws {
+        let complete = now - queue.retention
+        for group in groups {
+            guard case .at(let date) = group.start, FileTime.present(date) < complete else { continue }
+            let counts = try prepared("SELECT next_seq - 1, stored FROM mq_queue WHERE id = ?")
+                .first(.integer(queue.id)) { ($0.integer(0), $0.integer(1)) }
+            guard let (entered, stored) = counts, stored + Int64(notedStored(queue)) < entered else { continue }
+            throw QueueError.positionTrimmed(
+                group: group.name,
+                at: date,
+                complete: UnixTime.date(complete),
+                queue: queue.name
+            )
         }
     }
 

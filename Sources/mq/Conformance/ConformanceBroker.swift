@@ -54,7 +54,7 @@ struct ConformanceBroker: Sendable {
         let description = try open().description
         note =
             folder == nil
-            ? "the queues 'conformance-…' stay on \(description), as nothing can delete them yet" : nil
+            ? "the queues 'conformance-…' stay on \(description), as this backend cannot delete them" : nil
         makeClient = { try open().queue }
     }
 

@@ -8,8 +8,8 @@ struct ConformanceMatrixCommand: AsyncParsableCommand {
         commandName: "matrix",
         abstract: "Print a Markdown table of cases and backends from reports.",
         discussion: """
-            Each report is a column, headed by the backend and the version of the broker that was really run. What is \
-            not ✓ has a note with its reason.
+            Each report is a column, headed by the backend and the version of the broker that was really run; reports of \
+            the same backend and version are one column. What is not ✓ has a note with its reason.
 
             EXAMPLES:
               mq conformance matrix memory.json sqlite.json redis.json > matrix.md
@@ -35,13 +35,29 @@ struct ConformanceMatrix: Sendable {
     /// The tables: what the backends say they can do, then what they were seen to do, then the reasons.
     var markdown: String { (features + [""] + cases).joined(separator: "\n") }
 
-    private var columns: [String] { reports.map { "\($0.system) \($0.version)" } }
+    private var columns: [String] {
+        var names: [String] = []
+        for report in reports where !names.contains(Self.name(report)) { names.append(Self.name(report)) }
+        return names
+    }
+
+    private static func name(_ report: ConformanceReport) -> String { "\(report.system) \(report.version)" }
+
+    /// What a column has of a case: that of the report which has it.
+    private func result(_ id: String, in column: String) -> CaseResult? {
+        reports.lazy.filter { Self.name($0) == column }.compactMap { $0.results.first { $0.id == id } }.first
+    }
+
+    /// The first report of each column.
+    private var heads: [ConformanceReport] {
+        columns.compactMap { column in reports.first { Self.name($0) == column } }
+    }
 
     private var features: [String] {
         let names = Capabilities.Feature.allCases.map(\.description)
         let rows =
-            [["durability"] + reports.map(\.durability)]
-            + names.map { name in [name] + reports.map { $0.features[name] ?? "" } }
+            [["durability"] + heads.map(\.durability)]
+            + names.map { name in [name] + heads.map { $0.features[name] ?? "" } }
         return Self.head(["feature"] + columns) + rows.map(Self.row)
     }
 
@@ -51,9 +67,9 @@ struct ConformanceMatrix: Sendable {
         for family in ConformanceCase.Family.allCases {
             let ids = ids(of: family)
             if ids.isEmpty { continue }
-            lines.append(Self.row(["**\(family.rawValue)**", ""] + reports.map { _ in "" }))
+            lines.append(Self.row(["**\(family.rawValue)**", ""] + columns.map { _ in "" }))
             for id in ids {
-                let results = reports.map { report in report.results.first { $0.id == id } }
+                let results = columns.map { result(id, in: $0) }
                 let cells = results.map { result in
                     guard let result else { return "" }
                     let sign = ConformanceTable.sign(result.outcome).sign

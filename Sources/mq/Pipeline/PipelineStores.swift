@@ -1,3 +1,5 @@
+import Logging
+import Messaging
 import MessagingPipeline
 
 #if Redis
@@ -45,4 +47,19 @@ struct PipelineStores: Sendable {
         )
     }
     #endif
+
+    /// Stores for a broker that keeps messages and nothing else: the SQLite file that the name `sqlite` means, which all
+    /// processes of a machine share; in this process where the build has no SQLite.
+    static func besideBroker(settings: Settings, timeout: Duration?, logger: Logger) throws -> PipelineStores {
+        #if SQLite
+        let url = settings.value("sqlite_url")?.text ?? "sqlite:\(Backends.standardFile)"
+        var configuration = try SQLiteConfiguration(url: url)
+        if let timeout { configuration.timeout = timeout }
+        configuration.createsFile = true
+        // Nothing is opened before a layer asks for something.
+        return .sqlite(SQLiteStorage(SQLiteQueue(configuration, logger: logger)))
+        #else
+        return .memory()
+        #endif
+    }
 }

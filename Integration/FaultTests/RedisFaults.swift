@@ -1,0 +1,87 @@
+import BrokerSupport
+import Foundation
+import Logging
+import Messaging
+import MessagingConformance
+import MessagingConformanceFaults
+import MessagingRedis
+
+/// A private Redis with a proxy in front of it.
+final class RedisFaults: FaultControl {
+    let server: PrivateRedis
+    private let tcp: TCPFaultProxy
+    private let changes: [RedisScriptChange]
+
+    init(_ arguments: [String] = ["--appendfsync", "always"], changes: [RedisScriptChange] = []) async throws {
+        server = try PrivateRedis(arguments + ["--maxmemory-policy", "noeviction"])
+        tcp = try await TCPFaultProxy.start(to: server.port)
+        self.changes = changes
+    }
+
+    func close() async {
+        await tcp.close()
+        server.stop()
+    }
+
+    /// A client that goes through the proxy.
+    func makeQueue() async throws -> any MessageQueue { try client(tcp.port) }
+
+    /// A client that goes straight to the server.
+    func makeDirectQueue() throws -> any MessageQueue { try client(server.port) }
+
+    private func client(_ port: Int) throws -> any MessageQueue {
+        var configuration = try RedisConfiguration(url: "redis://127.0.0.1:\(port)")
+        configuration.maxBodyBytes = 1 << 20
+        configuration.connectTimeout = .milliseconds(500)
+        configuration.commandTimeout = .milliseconds(500)
+        configuration.heartbeat = .milliseconds(500)
+        configuration.forgetsConsumersAfter = Self.forgotten
+        configuration.scriptChanges = changes
+        return RedisQueue(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    private static let forgotten: Duration = .seconds(2)
+
+    /// A connect, a command or a blocking read with its answer, once each.
+    var patience: Duration { .seconds(2) }
+    /// As the clients are told, at the least four leases of the cases.
+    var registrationLimit: Duration { .seconds(4) + Self.forgotten }
+
+    /// Longer, and with a seed, when a person asks for it.
+    var chaosTime: Duration { .seconds(Self.variable("MQ_TEST_CHAOS_SECONDS") ?? 20) }
+    var chaosSeed: UInt64? { Self.variable("MQ_TEST_CHAOS_SEED") }
+
+    private static func variable<Value: FixedWidthInteger>(_ name: String) -> Value? {
+        ProcessInfo.processInfo.environment[name].flatMap { Value($0) }
+    }
+
+    func proxy() async throws -> any FaultProxy { tcp }
+
+    func broker(_ change: BrokerChange) async throws {
+        switch change {
+        case .stop: server.stop()
+        case .kill: server.crash()
+        case .start: try server.start()
+        case .pause: server.signal(SIGSTOP)
+        case .resume: server.signal(SIGCONT)
+        case .refuseWrites: try server.cli("CONFIG", "SET", "maxmemory", "1000000")
+        case .acceptWrites: try server.cli("CONFIG", "SET", "maxmemory", "0")
+        }
+    }
+
+    func startChild(_ job: FaultChildJob) async throws -> any FaultChild {
+        try FaultProcess(job, on: server.url)
+    }
+}
+
+/// The suite on a private Redis that it may break.
+struct RedisFaultHarness: ConformanceHarness {
+    let broker: RedisFaults
+
+    var timeUnit: Duration { .milliseconds(250) }
+    var tolerance: Duration { .milliseconds(200) }
+    var faults: (any FaultControl)? { broker }
+
+    func makeQueue() async throws -> any MessageQueue { try broker.makeDirectQueue() }
+    func uniqueName(_ prefix: String) -> String { "\(prefix)-\(MessageID.make())" }
+}

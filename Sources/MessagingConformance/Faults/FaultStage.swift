@@ -1,0 +1,240 @@
+import Messaging
+
+/// A declared queue with what can be broken around it, and the steps that the cases of the fault tier are made of.
+///
+/// `stage` has a client that goes straight to the broker and judges; what is broken is around others.
+struct FaultStage: Sendable {
+    let stage: Stage
+    let faults: RecordingFaults
+    private let clients: HarnessClients
+
+    /// The lease that faults are survived by, unless a case wants another.
+    static func lease(_ harness: any ConformanceHarness) -> Duration { harness.timeUnit * 4 }
+
+    init(_ harness: any ConformanceHarness, _ change: (inout QueueDefinition) -> Void = { _ in }) async throws {
+        guard let clients = harness as? HarnessClients, let faults = clients.recordedFaults else {
+            throw NotPossible("the harness has no way to break anything")
+        }
+        self.clients = clients
+        self.faults = faults
+        stage = try await Stage(harness) { definition in
+            definition.groups = [GroupDefinition("workers", lease: Self.lease(harness))]
+            change(&definition)
+        }
+    }
+
+    var harness: any ConformanceHarness { stage.harness }
+    var lease: Duration { Self.lease(stage.harness) }
+    var name: String { stage.name }
+    var history: History { clients.history }
+
+    /// Judges the history so far, which must be quiet.
+    func checkHistory() async throws { try await clients.checkHistory() }
+
+    /// How long something may take at most that begins when a fault is over.
+    var recovery: Duration { .seconds(10) + harness.tolerance }
+
+    /// A client through the proxy that is connected, so that what is broken next is a call of its own.
+    func remote() async throws -> any MessageQueue {
+        let queue = try await faults.makeQueue()
+        try await connect(queue)
+        return queue
+    }
+
+    /// Makes sure that a client is connected, whatever has become of its connection.
+    func connect(_ queue: any MessageQueue) async throws {
+        let end = ContinuousClock.now + faults.patience + recovery
+        while true {
+            let failure: QueueError
+            do throws(QueueError) {
+                _ = try await queue.definition(of: name)
+                return
+            } catch {
+                failure = error
+            }
+            try expect(failure.isRetryable && ContinuousClock.now < end, "the client did not come back: \(failure)")
+            try await harness.advance(by: stage.step)
+        }
+    }
+
+    /// A message whose body is its id, as children publish them; all are of one size.
+    func message(_ number: Int, due: Message.Due? = nil) -> Message {
+        let digits = String(1_000_000 + number)
+        let id = "\(name)-\(digits)"
+        return Message(text: id, id: MessageID(id), due: due)
+    }
+
+    func messages(_ numbers: Range<Int>) -> [Message] { numbers.map { message($0) } }
+
+    /// Starts a child on the queue.
+    func child(_ job: FaultChildJob, letters: [String] = []) async throws -> RecordedChild {
+        try await faults.child(job, letters: letters, lease: lease)
+    }
+
+    /// Waits for a child to say something.
+    func wait(
+        for child: RecordedChild,
+        _ what: String,
+        limit: Duration = .seconds(30),
+        until isSeen: (RecordedChild) -> Bool
+    ) async throws {
+        let end = ContinuousClock.now + limit
+        var pause: Duration = .milliseconds(1)
+        while !isSeen(child) {
+            if child.hasEnded, !isSeen(child) { throw ConformanceFailure("the child ended before \(what)") }
+            try expect(ContinuousClock.now < end, "\(what) did not happen within \(limit)")
+            try await Task.sleep(for: pause)
+            pause = min(pause * 2, .milliseconds(20))
+        }
+    }
+
+    /// What publishing one message said, whether it was returned or thrown.
+    func outcome(_ message: Message, by queue: any MessageQueue) async throws -> PublishOutcome {
+        let name = name
+        return try await within("publishing", limit: faults.patience + recovery) {
+            do throws(QueueError) {
+                return try await queue.publish([message], to: name).first ?? .refused(Self.noOutcome)
+            } catch {
+                return error.code == .indeterminate ? .indeterminate(error) : .refused(error)
+            }
+        }
+    }
+
+    private static let noOutcome = QueueError(.brokerError, "there is no outcome")
+
+    /// Publishes a message until it is there, with the same id, as the contract asks.
+    func publish(_ message: Message, by queue: any MessageQueue) async throws {
+        let end = ContinuousClock.now + faults.patience + recovery
+        while true {
+            switch try await outcome(message, by: queue) {
+            case .accepted, .duplicate: return
+            case .refused(let error), .indeterminate(let error):
+                try expect(error.isRetryable, "'\(error)' cannot be tried again")
+                try expect(ContinuousClock.now < end, "publishing did not come back: \(error)")
+                try await harness.advance(by: stage.step)
+            }
+        }
+    }
+
+    /// Takes and acknowledges what is left until nothing has come for a lease, and returns the ids in order.
+    func drain(_ consumer: any QueueConsumer, atLeast count: Int = 0, within limit: Duration? = nil) async throws
+        -> [MessageID]
+    {
+        var ids: [MessageID] = []
+        let quiet = lease + stage.unit + harness.tolerance
+        let start = harness.now
+        var last = start
+        let limit = limit ?? quiet * 20 + recovery
+        let machineEnd = ContinuousClock.now + .seconds(90)
+        while harness.now - last < quiet || (ids.count < count && harness.now - start < recovery + lease) {
+            // On a manual clock what goes on for ever takes no time.
+            try expect(ContinuousClock.now < machineEnd && ids.count < 100_000, "\(ids.count) messages went on coming")
+            try Task.checkCancellation()
+            let batch = try await consumer.receive(max: 1000, wait: .zero)
+            if batch.isEmpty {
+                try await harness.advance(by: stage.step)
+            } else {
+                try await stage.settle(batch, by: consumer)
+                ids += batch.map(\.message.id)
+                last = harness.now
+            }
+            try expect(harness.now - start < limit, "messages went on coming for \(limit)")
+        }
+        return ids
+    }
+
+    /// Cuts the next exchange, and says what a publication made through it said.
+    func outcome(
+        _ message: Message,
+        by queue: any MessageQueue,
+        cut direction: FaultDirection,
+        after bytes: Int,
+        _ proxy: any FaultProxy
+    ) async throws -> PublishOutcome {
+        try await proxy.apply(.cut(direction, after: bytes))
+        let outcome = try await outcome(message, by: queue)
+        try await proxy.apply(.none)
+        return outcome
+    }
+
+    /// How many bytes a publication of one message takes there and back, on a connection that is there.
+    func size(of messages: [Message], by queue: any MessageQueue, _ proxy: any FaultProxy) async throws -> ProxyTraffic
+    {
+        var sizes: [ProxyTraffic] = []
+        for message in messages {
+            let before = try await proxy.traffic()
+            try await publish(message, by: queue)
+            let after = try await proxy.traffic()
+            sizes.append(
+                ProxyTraffic(
+                    requestBytes: after.requestBytes - before.requestBytes,
+                    replyBytes: after.replyBytes - before.replyBytes
+                )
+            )
+        }
+        guard let least = sizes.map(\.requestBytes).min(), let answer = sizes.map(\.replyBytes).min(), least > 1,
+            answer > 0
+        else { throw NotPossible("the proxy does not see what the clients publish") }
+        return ProxyTraffic(requestBytes: least, replyBytes: answer)
+    }
+}
+
+extension FaultStage {
+    /// Opens a consumer of the judge, also when the broker has just come back.
+    func consumer(_ consumer: String) async throws -> any QueueConsumer {
+        let end = ContinuousClock.now + recovery
+        while true {
+            let failure: QueueError
+            do throws(QueueError) {
+                return try await stage.queue.consume(name, group: "workers", consumer: consumer)
+            } catch {
+                failure = error
+            }
+            try expect(failure.isRetryable && ContinuousClock.now < end, "consuming did not come back: \(failure)")
+            try await harness.advance(by: stage.step)
+        }
+    }
+
+    /// Settles a delivery of a lease that is lost, until the broker answers, and returns why it is refused.
+    func refusal(
+        of delivery: Delivery,
+        _ settlement: Settlement,
+        by consumer: any QueueConsumer
+    ) async throws -> QueueError.Code? {
+        let end = ContinuousClock.now + faults.patience + recovery
+        while true {
+            let failure: QueueError
+            do throws(QueueError) {
+                try await consumer.settle(delivery, settlement)
+                return nil
+            } catch {
+                failure = error
+            }
+            // What is on its way when the connection breaks is unknown; the next one is refused.
+            guard failure.isRetryable, ContinuousClock.now < end else {
+                // Afterwards nobody can tell a first attempt that was carried out from a lost lease.
+                return failure.code == .indeterminate && !failure.isRetryable ? .leaseLost : failure.code
+            }
+            try await harness.advance(by: stage.step)
+        }
+    }
+
+    /// Waits for a child that waits for time to pass.
+    func waitWhileTimePasses(
+        for child: RecordedChild,
+        _ what: String,
+        limit: Duration,
+        until isSeen: (RecordedChild) -> Bool
+    ) async throws {
+        let end = harness.now + limit
+        let machineEnd = ContinuousClock.now + limit + recovery
+        while !isSeen(child) {
+            if child.hasEnded, !isSeen(child) { throw ConformanceFailure("the child ended before \(what)") }
+            try expect(harness.now < end, "\(what) did not happen within \(limit)")
+            try expect(ContinuousClock.now < machineEnd, "\(what) did not happen in time")
+            try await harness.advance(by: stage.step)
+            // On a manual clock no time passes, and the child needs some of the machine's.
+            try await Task.sleep(for: .milliseconds(1))
+        }
+    }
+}

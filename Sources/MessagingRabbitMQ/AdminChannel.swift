@@ -1,0 +1,269 @@
+#if RabbitMQ
+import DequeModule
+import Logging
+import Messaging
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#else
+import Darwin
+#endif
+
+/// The channel for everything that is neither publishing nor consuming: one step after the other, each with a deadline.
+///
+/// Belongs to the thread of its connection.
+final class AdminChannel: ConnectionRole {
+    private let configuration: RabbitMQConfiguration
+    private let logger: Logger
+    private var connection: AMQPConnection?
+    private var confirms = ConfirmTable<Int>()
+    private var alarm: String?
+    /// What came while an answer was awaited.
+    private var arrived = Deque<IncomingMessage>()
+    private var verdicts: [(Int, ConfirmTable<Int>.Verdict)] = []
+    private(set) var isClosed = false
+    /// When the job that runs must be done.
+    private var deadline: Duration = .zero
+
+    /// What the server said of itself when the connection was made.
+    private(set) var server: (product: String, version: String, frameMax: Int)?
+
+    init(_ configuration: RabbitMQConfiguration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    // MARK: - Turns
+
+    func turn(_ now: Duration) -> ConnectionWait? {
+        if isClosed { return nil }
+        do throws(QueueError) {
+            try readAll()
+        } catch {
+            drop(error)
+        }
+        return ConnectionWait(
+            socket: connection?.socket,
+            until: connection == nil ? nil : now + configuration.heartbeat / 2
+        )
+    }
+
+    func close() {
+        connection?.close()
+        connection = nil
+        isClosed = true
+    }
+
+    /// Does a job; one that may be repeated is done again when the connection turns out to be dead.
+    func run<Value>(
+        deadline: Duration,
+        mayRepeat: Bool,
+        _ job: (AdminChannel) throws(QueueError) -> Value
+    ) -> Result<Value, QueueError> {
+        if isClosed { return .failure(RabbitMQQueue.closedError) }
+        self.deadline = deadline
+        let wasOpen = connection != nil
+        let first = attempt(job)
+        // What was under way on the channel must not meet the next job.
+        guard case .failure(let error) = first else { return first }
+        drop(error)
+        guard error.code == .unavailable, wasOpen, mayRepeat, QueueClock.system.now() < deadline else { return first }
+        let second = attempt(job)
+        if case .failure(let error) = second { drop(error) }
+        return second
+    }
+
+    private func attempt<Value>(_ job: (AdminChannel) throws(QueueError) -> Value) -> Result<Value, QueueError> {
+        do throws(QueueError) {
+            try readAll()
+            if connection == nil { try connect() }
+            let value = try job(self)
+            return .success(value)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func connect() throws(QueueError) {
+        let made = try AMQPConnection(configuration, purpose: "administration")
+        connection = made
+        server = (made.serverProduct, made.serverVersion, made.frameMax)
+        try open()
+    }
+
+    private func open() throws(QueueError) {
+        confirms = ConfirmTable()
+        arrived.removeAll()
+        verdicts.removeAll()
+        try call(.channelOpen)
+        try call(.confirmSelect)
+    }
+
+    /// Closes the channel and opens it again: what it held goes back where it was.
+    func reset() throws(QueueError) {
+        try call(.channelClose)
+        try open()
+    }
+
+    private func drop(_ error: QueueError) {
+        guard connection != nil else { return }
+        logger.debug("the administration's connection ended", metadata: [LogKeys.error: "\(error)"])
+        connection = nil
+        alarm = nil
+    }
+
+    // MARK: - Steps
+
+    /// Asks and waits for the answer.
+    @discardableResult
+    func call(_ method: AMQPMethod) throws(QueueError) -> AMQPReply {
+        try calls([method])[0]
+    }
+
+    /// Asks several things at once and waits for all answers.
+    @discardableResult
+    func calls(_ methods: [AMQPMethod]) throws(QueueError) -> [AMQPReply] {
+        for method in methods { try send(method) }
+        var replies: [AMQPReply] = []
+        while replies.count < methods.count {
+            if case .reply(let reply) = try event() {
+                guard reply.kind == methods[replies.count].reply else {
+                    throw QueueError(.brokerError, "RabbitMQ answered something else than was asked")
+                }
+                replies.append(reply)
+            }
+        }
+        return replies
+    }
+
+    func send(_ method: AMQPMethod) throws(QueueError) {
+        guard let connection else { throw lost }
+        try connection.send(method)
+    }
+
+    /// Publishes and waits for the confirmations.
+    ///
+    /// - Returns: The indices of the messages that were accepted.
+    func publish(_ messages: [OutgoingMessage]) throws(QueueError) -> Set<Int> {
+        guard let connection else { throw lost }
+        try readAll()
+        if let alarm { throw AMQPErrors.blocked(alarm) }
+        for (index, message) in messages.enumerated() {
+            confirms.sent(index, id: message.properties.messageID ?? "", size: message.body.count)
+            try connection.publish(message)
+            if confirms.count >= 256 { try awaitConfirms(atMost: 128) }
+        }
+        try awaitConfirms(atMost: 0)
+        defer { verdicts.removeAll() }
+        return Set(verdicts.filter { $0.1 == .accepted }.map(\.0))
+    }
+
+    private func awaitConfirms(atMost open: Int) throws(QueueError) {
+        while confirms.count > open { _ = try event() }
+    }
+
+    /// Waits for the next message of a consumer on this channel.
+    func nextMessage() throws(QueueError) -> IncomingMessage {
+        while true {
+            if let message = arrived.popFirst() {
+                // A walk is as long as its queue; what has a deadline is the wait for the next step.
+                deadline = max(deadline, QueueClock.system.now() + configuration.commandTimeout)
+                return message
+            }
+            _ = try event()
+        }
+    }
+
+    private func readAll() throws(QueueError) {
+        while let event = try connection?.next() { try take(event) }
+    }
+
+    /// Waits for the next event; the deadline is the job's.
+    private func event() throws(QueueError) -> AMQPEvent {
+        while true {
+            guard let connection else { throw lost }
+            if let event = try connection.next() {
+                try take(event)
+                return event
+            }
+            let left = deadline - QueueClock.system.now()
+            guard left > .zero else {
+                throw QueueError(.unavailable, "RabbitMQ at \(configuration.endpoint) did not answer in time")
+            }
+            var polled = pollfd(fd: connection.socket, events: Int16(POLLIN), revents: 0)
+            _ = poll(&polled, 1, Int32(clamping: min(left, configuration.heartbeat / 2).milliseconds))
+        }
+    }
+
+    private func take(_ event: AMQPEvent) throws(QueueError) {
+        switch event {
+        case .message(let message): arrived.append(message)
+        case .confirmed(let number, let multiple, let isAccepted):
+            verdicts += confirms.confirmed(number, multiple: multiple, isAccepted: isAccepted)
+        case .returned(let properties, _, _): confirms.returned(id: properties.messageID ?? "")
+        case .blocked(let reason): alarm = reason
+        case .unblocked: alarm = nil
+        case .channelClosed(let code, let text): throw AMQPErrors.channel(code, text, queue: nil)
+        case .connectionClosed(let code, let text): throw AMQPErrors.closed(code, text, configuration.endpoint)
+        case .reply, .empty, .consumerEnded: break
+        }
+    }
+
+    private var lost: QueueError {
+        QueueError(.unavailable, "the connection to RabbitMQ at \(configuration.endpoint) is gone")
+    }
+}
+
+/// The administration's thread as the rest of the library sees it.
+struct Administration: Sendable {
+    private let thread: ConnectionThread<AdminChannel>
+    private let timeout: Duration
+
+    init(_ configuration: RabbitMQConfiguration, logger: Logger) {
+        thread = ConnectionThread { AdminChannel(configuration, logger: logger) }
+        timeout = configuration.commandTimeout
+    }
+
+    /// Runs steps on the channel, alone.
+    ///
+    /// - Parameters:
+    ///   - queue: The queue, for errors.
+    ///   - mayRepeat: Whether doing it twice does no harm.
+    ///   - job: The steps.
+    /// - Returns: What the steps return.
+    /// - Throws: `QueueError`: what the steps throw, `unavailable`, `closed`.
+    func run<Value: Sendable>(
+        _ queue: String?,
+        mayRepeat: Bool = true,
+        _ job: @escaping @Sendable (AdminChannel) throws(QueueError) -> Value
+    ) async throws(QueueError) -> Value {
+        let deadline = QueueClock.system.now() + timeout
+        let thread = self.thread
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<Value, QueueError>, Never>) in
+            let isTaken = thread.submit { channel in
+                continuation.resume(returning: channel.run(deadline: deadline, mayRepeat: mayRepeat, job))
+            }
+            if !isTaken { continuation.resume(returning: .failure(RabbitMQQueue.closedError)) }
+        }
+        do throws(QueueError) {
+            return try result.get()
+        } catch {
+            throw error.about(queue)
+        }
+    }
+
+    func close() async {
+        let thread = self.thread
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            let isTaken = thread.submit { channel in
+                channel.close()
+                continuation.resume()
+            }
+            if !isTaken { continuation.resume() }
+        }
+    }
+}
+#endif

@@ -1,0 +1,164 @@
+#if RabbitMQ
+import Messaging
+
+extension RabbitMQQueue {
+    // MARK: - Figures
+
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
+        let definition = try await known(queue)
+        let groups = definition.groups.map(\.name).sorted()
+        let replies = try await administration.run(queue) { (channel) throws(QueueError) in
+            let parts = groups.flatMap { [RabbitNames.group(queue, $0), RabbitNames.dead(queue, $0)] }
+            let levels = (0..<DelayPlan.levels).map(DelayPlan.name)
+            return try channel.calls((parts + levels).map { .queueExists($0) })
+        }
+        let waiting = replies.dropFirst(2 * groups.count).reduce(0) { $0 + $1.messages }
+        let delayed: Figure =
+            waiting == 0
+            ? .estimate(0)
+            : .unavailable("all queues of the broker share the delay levels; \(waiting) messages wait there together")
+        var statistics: [GroupStatistics] = []
+        for (index, group) in groups.enumerated() {
+            let (ready, dead) = (replies[2 * index], replies[2 * index + 1])
+            statistics.append(
+                GroupStatistics(
+                    group: group,
+                    ready: .exact(ready.messages),
+                    inFlight: await inFlight(queue, group),
+                    delayed: delayed,
+                    dead: .exact(dead.messages),
+                    // One that does not wait for messages at the moment has no subscription.
+                    consumers: .estimate(ready.consumers),
+                    oldestAge: nil
+                )
+            )
+        }
+        return QueueStatistics(
+            queue: queue,
+            groups: statistics,
+            scheduled: delayed,
+            stored: .unavailable("each group has its own copies on RabbitMQ")
+        )
+    }
+
+    /// What consumers hold, as the management plugin saw it some seconds ago, and at least what is held here.
+    private func inFlight(_ queue: String, _ group: String) async -> Figure {
+        guard let management else {
+            return .unavailable("AMQP does not tell; name the management plugin in the URL (management=http://…)")
+        }
+        do throws(QueueError) {
+            let seen = try await management.unacknowledged(RabbitNames.group(queue, group))
+            return .estimate(max(seen, held(queue, group)))
+        } catch {
+            return .unavailable(error.message)
+        }
+    }
+
+    // MARK: - Dead letters
+
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func deadLetters(
+        of queue: String,
+        matching filter: DeadLetterFilter,
+        after: String?,
+        limit: Int
+    ) async throws(QueueError) -> Page<DeadLetter> {
+        guard 1...1000 ~= limit else {
+            throw QueueError(.invalidArgument, "a page has 1 to 1000 elements, not \(limit)", queue: queue)
+        }
+        let start = after.map { DeadLetterPlan.Position($0) }
+        if case .some(.none) = start {
+            throw QueueError(.invalidArgument, "the page does not begin where another one ended", queue: queue)
+        }
+        let groups = try await known(queue).groups.map(\.name).filter { filter.group == nil || filter.group == $0 }
+        return try await administration.run(queue) { (channel) throws(QueueError) in
+            var builder = DeadLetterPlan.PageBuilder(after: start ?? nil, limit: limit)
+            for group in groups {
+                let walk = Walk(channel: channel, queue: RabbitNames.dead(queue, group))
+                try walk.forEach { (message) throws(QueueError) in
+                    let wire = WireFormat.read(message)
+                    let letter = DeadLetterPlan.letter(message, wire, queue: queue, group: group)
+                    builder.add(
+                        DeadLetterPlan.position(message, wire, group: group),
+                        filter.matches(letter) ? letter : nil
+                    )
+                }
+                try walk.end()
+            }
+            return builder.page()
+        }
+    }
+
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
+        try await take(ids, of: queue) { Copies.redrive($0, queue: queue, group: $1) }
+    }
+
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func discardDeadLetters(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
+        try await take(ids, of: queue) { _, _ in nil }
+    }
+
+    /// Removes dead letters, each after its copy was confirmed if there is one.
+    private func take(
+        _ ids: [String],
+        of queue: String,
+        _ copy: @escaping @Sendable (WireMessage, String) -> OutgoingMessage?
+    ) async throws(QueueError) -> [String] {
+        let known = Set(try await known(queue).groups.map(\.name))
+        var wanted: [String: Set<String>] = [:]
+        for id in ids {
+            if let group = DeadLetterPlan.group(id), known.contains(group) { wanted[group, default: []].insert(id) }
+        }
+        var taken = Set<String>()
+        for (group, ids) in wanted {
+            taken.formUnion(
+                try await administration.run(queue, mayRepeat: false) { (channel) throws(QueueError) in
+                    let walk = Walk(channel: channel, queue: RabbitNames.dead(queue, group))
+                    var found: [(id: String, tag: UInt64, copy: OutgoingMessage?)] = []
+                    try walk.forEach { (message) throws(QueueError) in
+                        let wire = WireFormat.read(message)
+                        let id = DeadLetterPlan.id(message, wire, group: group)
+                        if ids.contains(id) { found.append((id, message.tag, copy(wire, group))) }
+                    }
+                    let copies = found.enumerated().compactMap { index, letter in letter.copy.map { (index, $0) } }
+                    let accepted = Set(try channel.publish(copies.map(\.1)).map { copies[$0].0 })
+                    let done = found.enumerated().filter { $1.copy == nil || accepted.contains($0) }.map(\.element)
+                    try walk.remove(done.map(\.tag))
+                    try walk.end()
+                    return Set(done.map(\.id))
+                }
+            )
+        }
+        var seen = Set<String>()
+        return ids.filter { taken.contains($0) && seen.insert($0).inserted }
+    }
+
+    // MARK: - Scheduled messages
+
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func scheduled(
+        of queue: String,
+        after: String?,
+        limit: Int
+    ) async throws(QueueError) -> Page<ScheduledMessage> {
+        try checkOpen()
+        throw noScheduleList(queue)
+    }
+
+    // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
+    public func cancelScheduled(_ ids: [MessageID], of queue: String) async throws(QueueError) -> [MessageID] {
+        try checkOpen()
+        throw noScheduleList(queue)
+    }
+
+    private func noScheduleList(_ queue: String) -> QueueError {
+        QueueError(
+            .unsupported,
+            "schedule-list is not available on rabbitmq: \(RabbitProbe.noScheduleList)",
+            queue: queue
+        )
+    }
+}
+#endif
