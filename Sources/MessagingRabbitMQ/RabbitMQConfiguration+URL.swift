@@ -84,6 +84,7 @@ extension RabbitMQConfiguration {
         case "consumer_timeout": consumerTimeout = try Self.seconds(value, name)
         case "heartbeat": heartbeat = .seconds(try Self.number(value[...], name, 1...3600))
         case "max_body": maxBodyBytes = try Self.number(value[...], name, 1...(128 << 20))
+        case "lanes": lanes = try Self.number(value[...], name, Lanes.possible)
         case "management":
             guard value.hasPrefix("http://") || value.hasPrefix("https://"), !value.contains("@") else {
                 throw Self.invalid("management must be an http URL without credentials; those of the broker are used")
