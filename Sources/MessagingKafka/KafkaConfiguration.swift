@@ -71,6 +71,8 @@ public struct KafkaConfiguration: Sendable {
     public var replication: Int?
     /// The largest body, in bytes.
     public var maxBodyBytes: Int
+    /// Whether `declare` reads the settings of topics that are there; librdkafka's mock cluster never answers that.
+    var checksTopics = true
     /// A name that makes this client a static member: it gets its partitions back when it restarts within the session
     /// timeout, and nobody gets them before.
     public var instance: String?

@@ -13,7 +13,7 @@ extension KafkaQueue {
         if existing == nil, let remains = registry.remains(of: definition.name) { try await finishDeleting(remains) }
         if let existing { try Self.check(existing.definition, against: definition) }
         let main = KafkaNames.main(definition.name)
-        try await checkTopics(of: definition, existing, brokers: brokers)
+        if configuration.checksTopics { try await checkTopics(of: definition, existing, brokers: brokers) }
         let partitions = try await create(definition, existing, brokers: brokers)
         if existing == nil {
             let record = KafkaRegistry.QueueRecord(

@@ -46,6 +46,7 @@ extension RabbitMQConfiguration {
         case "consumer_timeout": consumerTimeout = try url.seconds(value, name)
         case "heartbeat": heartbeat = .seconds(try url.number(value, name, 1...3600))
         case "max_body": maxBodyBytes = try url.number(value, name, 1...(128 << 20))
+        case "lanes": lanes = try url.number(value, name, Lanes.possible)
         case "management":
             guard value.hasPrefix("http://") || value.hasPrefix("https://"), !value.contains("@") else {
                 throw url.invalid("management must be an http URL without credentials; those of the broker are used")

@@ -12,19 +12,23 @@ extension RabbitMQQueue {
             throw QueueError(.unsupported, problem, queue: definition.name)
         }
         try await makeLevels()
-        let merged = try await administration.run(definition.name) { (channel) throws(QueueError) in
+        let wantedLanes = configuration.lanes
+        let (merged, lanes) = try await administration.run(definition.name) { (channel) throws(QueueError) in
             try channel.calls(Topology.registry)
             let walk = Walk(channel: channel, queue: RabbitNames.registry)
             let records = try Self.records(walk, of: definition.name)
             let existing = records.current?.definition
-            if let existing, let conflict = DeclarePlan.conflict(existing, definition) {
+            let lanes = definition.ordering == .keyed ? wantedLanes : 0
+            if let record = records.current,
+                let conflict = DeclarePlan.conflict(record, definition, lanes: lanes)
+            {
                 try walk.end()
                 throw conflict
             }
-            try channel.calls(Topology.exchange(definition.name))
+            try channel.calls(Topology.exchange(definition.name, lanes: lanes))
             var ready: [String: Int] = [:]
             for group in existing?.groups ?? [] {
-                ready[group.name] = try channel.calls(Topology.group(definition.name, group))[1].messages
+                ready[group.name] = try Self.make(group, of: definition.name, lanes: lanes, channel)
             }
             if let refusal = DeclarePlan.missedHistory(existing, definition, ready: ready) {
                 try walk.end()
@@ -32,19 +36,40 @@ extension RabbitMQQueue {
             }
             let merged = DeclarePlan.merged(existing, definition)
             for group in merged.groups where ready[group.name] == nil {
-                try channel.calls(Topology.group(definition.name, group))
+                _ = try Self.make(group, of: definition.name, lanes: lanes, channel)
             }
             if merged.groups.count != existing?.groups.count {
-                let record = QueueRecord(merged, revision: (records.current?.revision ?? 0) + 1)
+                let record = QueueRecord(merged, lanes: lanes, revision: (records.current?.revision ?? 0) + 1)
                 guard try channel.publish([record.message()]).count == 1 else {
                     throw QueueError(.unavailable, "the broker did not take the record of the queue")
                 }
                 try walk.remove(records.tags)
             }
             try walk.end()
-            return merged
+            return (merged, lanes)
         }
-        state.withLock { $0.definitions[definition.name] = merged }
+        remember(merged, lanes)
+    }
+
+    /// Makes the parts of a group.
+    ///
+    /// - Returns: How many of its messages are ready.
+    private static func make(
+        _ group: GroupDefinition,
+        of queue: String,
+        lanes: Int,
+        _ channel: AdminChannel
+    ) throws(QueueError) -> Int {
+        if lanes == 0 { return try channel.calls(Topology.group(queue, group))[1].messages }
+        let replies = try channel.calls(Topology.keyed(queue, group, lanes: lanes))
+        return replies.prefix(lanes).reduce(0) { $0 + $1.messages }
+    }
+
+    private func remember(_ definition: QueueDefinition, _ lanes: Int) {
+        state.withLock { state in
+            state.definitions[definition.name] = definition
+            state.lanes[definition.name] = lanes
+        }
     }
 
     /// The records of one queue; several when a change was cut off before the old one was removed.
@@ -93,15 +118,19 @@ extension RabbitMQQueue {
     public func definition(of queue: String) async throws(QueueError) -> QueueDefinition? {
         try NameRules.validate(queue: queue)
         try checkOpen()
-        let definition = try await administration.run(queue) { (channel) throws(QueueError) in
+        let record = try await administration.run(queue) { (channel) throws(QueueError) in
             try channel.calls(Topology.registry)
             let walk = Walk(channel: channel, queue: RabbitNames.registry)
             let records = try Self.records(walk, of: queue)
             try walk.end()
-            return records.current?.definition
+            return records.current
         }
-        state.withLock { $0.definitions[queue] = definition }
-        return definition
+        guard let record else {
+            forget(queue)
+            return nil
+        }
+        remember(record.definition, record.lanes ?? 0)
+        return record.definition
     }
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
@@ -132,7 +161,8 @@ extension RabbitMQQueue {
                 try walk.end()
                 return false
             }
-            try channel.calls(Topology.removal(queue, groups: record.definition.groups.map(\.name)))
+            let groups = record.definition.groups.map(\.name)
+            try channel.calls(Topology.removal(queue, groups: groups, lanes: record.lanes ?? 0))
             do throws(QueueError) {
                 try walk.remove(records.tags)
                 try walk.end()
@@ -163,7 +193,12 @@ extension RabbitMQQueue {
     }
 
     /// Forgets what this client knows of a queue.
-    func forget(_ queue: String) { state.withLock { $0.definitions[queue] = nil } }
+    func forget(_ queue: String) {
+        state.withLock { state in
+            state.definitions[queue] = nil
+            state.lanes[queue] = nil
+        }
+    }
 
     /// Tells a queue that was deleted from one that has lost a part of itself.
     func explained(_ error: QueueError, _ queue: String) async -> QueueError {

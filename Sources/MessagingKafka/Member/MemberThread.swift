@@ -16,6 +16,8 @@ struct MemberThread: ~Copyable {
     private var drainEnd: Duration?
     /// Commits that have no answer yet.
     private var commits = 0
+    /// Why the last commit was not taken.
+    private var refusal: KafkaFailure?
     /// Whether the group has given us partitions since it last took them.
     private var isJoined = false
     /// Since when nobody has asked, and others have the messages.
@@ -180,6 +182,7 @@ struct MemberThread: ~Copyable {
         let now = now
         let isNothing = failure?.name == "_NO_OFFSET"
         let failure = isNothing ? nil : failure
+        refusal = failure
         if let failure {
             member.log.logger.info(
                 "a commit was not taken; what it covers may come again",
@@ -316,12 +319,19 @@ struct MemberThread: ~Copyable {
     /// Commits and waits for the answer, but not for ever.
     private mutating func commitAndWait(_ positions: [KafkaPosition]) {
         let end = now + GroupMember.leaveLimit
-        commit(positions)
-        while commits > 0 {
-            let left = end - now
-            guard left > .zero else { break }
-            // Records cannot come in any more: their partitions are gone.
-            if let event = client.poll(for: left) { handle(event) }
+        while true {
+            commit(positions)
+            while commits > 0, now < end {
+                // Records cannot come in any more: their partitions are gone.
+                if let event = client.poll(for: max(.zero, end - now)) { handle(event) }
+            }
+            // While the group moves to another coordinator the old one takes nothing.
+            guard let refusal, KafkaErrors.error(refusal, queue: member.settings.queue).code == .unavailable else {
+                break
+            }
+            let pause = min(.milliseconds(100), end - now)
+            guard pause > .zero else { break }
+            if let event = client.poll(for: pause) { handle(event) }
         }
         commits = 0
     }
