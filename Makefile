@@ -18,7 +18,7 @@ build: ## Build everything, debug
 	$(SWIFT) build
 
 test: ## Run every test, those against live brokers too (private ones, started and stopped here)
-	@Integration/install build redis rabbitmq
+	@Integration/install build redis rabbitmq kafka
 	$(SWIFT) build --build-tests
 	Integration/with-brokers $(SWIFT) test --skip-build --no-parallel
 

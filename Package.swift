@@ -27,6 +27,7 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let redisBackend: Target.Dependency = .target(name: "MessagingRedis", condition: .when(traits: ["Redis"]))
+let kafkaBackend: Target.Dependency = .target(name: "MessagingKafka", condition: .when(traits: ["Kafka"]))
 let rabbitMQBackend: Target.Dependency = .target(
     name: "MessagingRabbitMQ",
     condition: .when(traits: ["RabbitMQ"])
@@ -43,8 +44,10 @@ let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "
 // Debian's hiredis.pc names a flag that SwiftPM warns about, and its headers are where the compiler looks anyway.
 #if os(macOS)
 let hiredisPackage: String? = "hiredis"
+let rdkafkaPackage: String? = "rdkafka"
 #else
 let hiredisPackage: String? = nil
+let rdkafkaPackage: String? = nil
 #endif
 
 let package = Package(
@@ -54,6 +57,7 @@ let package = Package(
         .library(name: "Messaging", targets: ["Messaging"]),
         .library(name: "MessagingMemory", targets: ["MessagingMemory"]),
         .library(name: "MessagingRedis", targets: ["MessagingRedis"]),
+        .library(name: "MessagingKafka", targets: ["MessagingKafka"]),
         .library(name: "MessagingRabbitMQ", targets: ["MessagingRabbitMQ"]),
         .library(name: "MessagingSQLite", targets: ["MessagingSQLite"]),
         .library(name: "MessagingConformance", targets: ["MessagingConformance"]),
@@ -65,8 +69,9 @@ let package = Package(
     traits: [
         .trait(name: "Redis", description: "The Redis Streams backend (needs libhiredis)."),
         .trait(name: "RabbitMQ", description: "The RabbitMQ backend (needs librabbitmq)."),
+        .trait(name: "Kafka", description: "The Apache Kafka backend (needs librdkafka)."),
         .trait(name: "SQLite", description: "The embedded durable backend (needs libsqlite3)."),
-        .default(enabledTraits: ["Redis", "RabbitMQ", "SQLite"]),
+        .default(enabledTraits: ["Redis", "RabbitMQ", "Kafka", "SQLite"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -142,6 +147,21 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .systemLibrary(
+            name: "CRdKafka",
+            pkgConfig: rdkafkaPackage,
+            providers: [.apt(["librdkafka-dev"]), .brew(["librdkafka"])]
+        ),
+        .target(
+            name: "MessagingKafka",
+            dependencies: [
+                "Messaging", logging, metrics,
+                .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+                .product(name: "DequeModule", package: "swift-collections", condition: .when(traits: ["Kafka"])),
+                .product(name: "HeapModule", package: "swift-collections", condition: .when(traits: ["Kafka"])),
+            ],
+            swiftSettings: settings
+        ),
         .target(
             name: "MessagingSQLite",
             dependencies: ["Messaging", logging, grdb, sqlite3],
@@ -184,7 +204,7 @@ let package = Package(
             dependencies: [
                 "Messaging", "MessagingMemory", "MessagingConformance", "MessagingMigration", "MessagingPipeline",
                 redisBackend,
-                rabbitMQBackend, sqliteBackend, grdb, logging,
+                rabbitMQBackend, kafkaBackend, sqliteBackend, grdb, logging,
                 metrics,
                 lifecycle, httpClient,
                 .product(name: "Yams", package: "Yams"),
@@ -233,6 +253,14 @@ let package = Package(
                 "MessagingRedis", "Messaging", "TestSupport", logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MessagingKafkaTests",
+            dependencies: [
+                "MessagingKafka", "Messaging", "MessagingConformance", "TestSupport", logging,
+                .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
             ],
             swiftSettings: settings
         ),
@@ -308,9 +336,11 @@ let package = Package(
         .executableTarget(
             name: "queue-child",
             dependencies: [
-                "Messaging", "MessagingConformance", "MessagingMigration", redisBackend, rabbitMQBackend, sqliteBackend,
+                "Messaging", "MessagingConformance", "MessagingMigration", redisBackend, rabbitMQBackend, kafkaBackend,
+                sqliteBackend,
                 sqlite3, logging,
                 .target(name: "CRabbitMQ", condition: .when(traits: ["RabbitMQ"])),
+                .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
             ],
             path: "Integration/Child",
             swiftSettings: settings
@@ -322,6 +352,15 @@ let package = Package(
                 logging,
             ],
             path: "Integration/RedisTests",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "KafkaTests",
+            dependencies: [
+                "MessagingKafka", "Messaging", "MessagingConformance", "BrokerSupport", "TestSupport", "queue-child",
+                logging,
+            ],
+            path: "Integration/KafkaTests",
             swiftSettings: settings
         ),
         .testTarget(
@@ -365,7 +404,9 @@ let package = Package(
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "MessagingPipeline", "MessagingMemory", redisBackend, rabbitMQBackend, sqliteBackend, grdb, "mq",
+                "MessagingPipeline", "MessagingMemory", redisBackend, rabbitMQBackend, kafkaBackend, sqliteBackend,
+                grdb,
+                "mq",
                 "BrokerSupport",
                 "TestSupport", "PipelineTestSupport", logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),

@@ -3,6 +3,9 @@ import Logging
 import Messaging
 import MessagingMigration
 
+#if Kafka
+import MessagingKafka
+#endif
 #if RabbitMQ
 import MessagingRabbitMQ
 #endif
@@ -23,6 +26,7 @@ struct QueueChild {
                queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
                queue-child rabbitmq URL MESSAGES               measures RabbitMQ beside plain librabbitmq
                queue-child migrate FROM TO JOURNAL QUEUE apply|rollback   moves a queue
+               queue-child kafka URL MESSAGES BYTES            measures Kafka beside plain librdkafka
                queue-child rounds URL COUNT                    opens, consumes and closes so many times
         """
 
@@ -56,6 +60,10 @@ struct QueueChild {
         case ("rabbitmq", 3): try await RabbitMQChild.measure(words[1], messages: Int(words[2]) ?? 0)
         case ("rounds", 3): try await RabbitMQChild.rounds(words[1], Int(words[2]) ?? 0)
         #endif
+        #if Kafka
+        case ("kafka", 4):
+            try await KafkaChild.measure(words[1], messages: Int(words[2]) ?? 0, bytes: Int(words[3]) ?? 0)
+        #endif
         default: say(usage)
         }
     }
@@ -67,6 +75,9 @@ struct QueueChild {
         #endif
         #if RabbitMQ
         if url.hasPrefix("amqp") { return RabbitMQQueue(try RabbitMQConfiguration(url: url), logger: logger) }
+        #endif
+        #if Kafka
+        if url.hasPrefix("kafka") { return KafkaQueue(try KafkaConfiguration(url: url), logger: logger) }
         #endif
         #if Redis
         return RedisQueue(try RedisConfiguration(url: url), logger: logger)

@@ -36,7 +36,7 @@ extension RedisFaultTierTests {
     @Test("what is refused sends nothing, counted on the proxy")
     func honest() async throws {
         let law = try #require(Conformance.find("cap.honest"))
-        let broker = try await RedisFaults()
+        let broker = try await RedisFaults(timeout: .seconds(10))
         let report = try await ConformanceRunner(RedisFaultHarness(broker: broker)).run([law])
         await broker.close()
         #expect(report.isPassed, "\(report.results.compactMap(\.reason).joined())")

@@ -11,8 +11,15 @@ final class RedisFaults: FaultControl {
     let server: PrivateRedis
     private let tcp: TCPFaultProxy
     private let changes: [RedisScriptChange]
+    /// How long the clients behind the proxy wait for an answer.
+    private let timeout: Duration
 
-    init(_ arguments: [String] = ["--appendfsync", "always"], changes: [RedisScriptChange] = []) async throws {
+    init(
+        _ arguments: [String] = ["--appendfsync", "always"],
+        changes: [RedisScriptChange] = [],
+        timeout: Duration = .milliseconds(500)
+    ) async throws {
+        self.timeout = timeout
         server = try PrivateRedis(arguments + ["--maxmemory-policy", "noeviction"])
         tcp = try await TCPFaultProxy.start(to: server.port)
         self.changes = changes
@@ -24,16 +31,16 @@ final class RedisFaults: FaultControl {
     }
 
     /// A client that goes through the proxy.
-    func makeQueue() async throws -> any MessageQueue { try client(tcp.port) }
+    func makeQueue() async throws -> any MessageQueue { try client(tcp.port, timeout: timeout) }
 
-    /// A client that goes straight to the server.
-    func makeDirectQueue() throws -> any MessageQueue { try client(server.port) }
+    /// A client that goes straight to the server and judges: it waits for a busy machine.
+    func makeDirectQueue() throws -> any MessageQueue { try client(server.port, timeout: .seconds(10)) }
 
-    private func client(_ port: Int) throws -> any MessageQueue {
+    private func client(_ port: Int, timeout: Duration) throws -> any MessageQueue {
         var configuration = try RedisConfiguration(url: "redis://127.0.0.1:\(port)")
         configuration.maxBodyBytes = 1 << 20
-        configuration.connectTimeout = .milliseconds(500)
-        configuration.commandTimeout = .milliseconds(500)
+        configuration.connectTimeout = timeout
+        configuration.commandTimeout = timeout
         configuration.heartbeat = .milliseconds(500)
         configuration.forgetsConsumersAfter = Self.forgotten
         configuration.scriptChanges = changes

@@ -29,11 +29,14 @@ final class SQLiteFaults: FaultControl {
 
     var effort: Double { FaultEffort.value }
 
-    func makeQueue() async throws -> any MessageQueue { makeDirectQueue() }
+    func makeQueue() async throws -> any MessageQueue { client(timeout: .milliseconds(500)) }
 
-    func makeDirectQueue() -> any MessageQueue {
+    /// A client that judges: it waits for a busy machine.
+    func makeDirectQueue() -> any MessageQueue { client(timeout: .seconds(3)) }
+
+    private func client(timeout: Duration) -> any MessageQueue {
         SQLiteQueue(
-            SQLiteConfiguration(path: path, timeout: .milliseconds(500), maxBodyBytes: 1 << 20),
+            SQLiteConfiguration(path: path, timeout: timeout, maxBodyBytes: 1 << 20),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
     }

@@ -3,6 +3,7 @@ import Foundation
 import GRDB
 import Logging
 import Messaging
+import MessagingKafka
 import MessagingRabbitMQ
 import MessagingRedis
 import MessagingSQLite
@@ -16,15 +17,22 @@ enum Place: Sendable {
     case rabbitmq(PrivateRabbitMQ, TestFolder)
     /// A SQLite file in a folder of its own.
     case sqlite(TestFolder)
+    /// A server of Kafka's protocol, and a folder with the file of what is no message.
+    case kafka(PrivateKafka, TestFolder)
 
     /// The kinds of places, for parameters of tests.
     enum Kind: String, CaseIterable {
         case redis
         case rabbitmq
         case sqlite
+        case kafka
+
+        /// The kinds that this machine has what it takes for.
+        static let installed = allCases.filter { $0 != .kafka || PrivateKafka.isInstalled }
 
         func make() throws -> Place {
             switch self {
+            case .kafka: .kafka(try PrivateKafka(), try TestFolder())
             case .redis: .redis(try PrivateRedis())
             case .rabbitmq: .rabbitmq(try PrivateRabbitMQ(), try TestFolder())
             case .sqlite: .sqlite(try TestFolder())
@@ -36,6 +44,7 @@ enum Place: Sendable {
 
     var url: String {
         switch self {
+        case .kafka(let server, _): server.url
         case .redis(let server): server.url
         case .rabbitmq(let server, _): server.url
         case .sqlite(let folder): "sqlite://\(folder.path)/mq.sqlite"
@@ -45,7 +54,7 @@ enum Place: Sendable {
     /// What a process of `mq` needs in its environment.
     var environment: [String: String] {
         switch self {
-        case .rabbitmq(_, let folder): ["MQ_SQLITE_URL": "sqlite://\(folder.path)/mq.sqlite"]
+        case .rabbitmq(_, let folder), .kafka(_, let folder): ["MQ_SQLITE_URL": "sqlite://\(folder.path)/mq.sqlite"]
         case .redis, .sqlite: [:]
         }
     }
@@ -63,6 +72,10 @@ enum Place: Sendable {
                 logger: Self.silent
             )
             return (queue, .sqlite(SQLiteStorage(file)))
+        case .kafka(_, let folder):
+            let queue = KafkaQueue(try KafkaConfiguration(url: url), logger: Self.silent)
+            let file = SQLiteQueue(SQLiteConfiguration(path: folder.path + "/mq.sqlite"), logger: Self.silent)
+            return (queue, .sqlite(SQLiteStorage(file)))
         case .sqlite:
             let queue = SQLiteQueue(try SQLiteConfiguration(url: url), logger: Self.silent)
             return (queue, .sqlite(SQLiteStorage(queue)))
@@ -78,6 +91,9 @@ enum Place: Sendable {
             try server.ctl(["eval", "[rabbit_amqqueue:purge(Q) || Q <- rabbit_amqqueue:list()]."])
             try folder.clear()
         case .sqlite(let folder): try folder.clear()
+        case .kafka(let server, let folder):
+            try server.wipe()
+            try folder.clear()
         }
     }
 
@@ -86,12 +102,10 @@ enum Place: Sendable {
         let folder: TestFolder
         switch self {
         case .redis: return nil
-        case .rabbitmq(_, let beside): folder = beside
+        case .rabbitmq(_, let beside), .kafka(_, let beside): folder = beside
         case .sqlite(let own): folder = own
         }
-        guard FileManager.default.fileExists(atPath: folder.path + "/mq.sqlite") else {
-            return nil
-        }
+        guard FileManager.default.fileExists(atPath: folder.path + "/mq.sqlite") else { return nil }
         var configuration = Configuration()
         configuration.busyMode = .timeout(10)
         let file = try DatabaseQueue(path: folder.path + "/mq.sqlite", configuration: configuration)

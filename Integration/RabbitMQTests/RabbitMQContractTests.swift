@@ -71,7 +71,7 @@ struct RabbitMQContractTests {
         try await run(law, on: RabbitMQHarness(url: try SharedRabbitMQ.url()))
     }
 
-    @Test("it keeps the contract with subscriptions, too", arguments: Conformance.cases(upTo: .full))
+    @Test("it keeps the contract with subscriptions, too", arguments: Conformance.cases(upTo: .quick))
     func keepsWithSubscriptions(_ law: ConformanceCase) async throws {
         try await run(law, on: RabbitMQHarness(url: try SharedRabbitMQ.url(), patience: .milliseconds(20)))
     }

@@ -57,6 +57,9 @@ enum mq_method {
     MQ_CONFIRM_SELECT_OK = 0x0055000B
 };
 
+/* As many channels a connection may have: one for each lane of a keyed queue, and one more. */
+#define MQ_CHANNEL_MAX 65
+
 /* Logs in with user and password. Announces what the library understands and librabbitmq does not say of itself; the
    broker then tells of alarms, of consumers that it cancels, and why it refuses a password. */
 static inline amqp_rpc_reply_t mq_login(amqp_connection_state_t state, const char *vhost, int frame_max, int heartbeat,
@@ -78,7 +81,7 @@ static inline amqp_rpc_reply_t mq_login(amqp_connection_state_t state, const cha
     entries[1].value.kind = AMQP_FIELD_KIND_UTF8;
     entries[1].value.value.bytes = amqp_cstring_bytes(name);
     amqp_table_t properties = {2, entries};
-    return amqp_login_with_properties(state, vhost, 1, frame_max, heartbeat, &properties, AMQP_SASL_METHOD_PLAIN, user,
+    return amqp_login_with_properties(state, vhost, MQ_CHANNEL_MAX, frame_max, heartbeat, &properties, AMQP_SASL_METHOD_PLAIN, user,
                                       password);
 }
 

@@ -239,7 +239,7 @@ final class ConsumerContext: Sendable {
 
     /// Sends a message on whose delay was too long for one walk.
     func delay(_ tag: UInt64, _ wire: WireMessage) {
-        move([(tag, Copies.delayed(wire, queue: queue, group: group))], epoch, false)
+        move([(tag, Copies.delayed(wire, to: RabbitNames.group(queue, group)))], epoch, false)
     }
 
     /// Gives messages back that nobody asked for, without counting.

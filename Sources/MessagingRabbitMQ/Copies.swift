@@ -4,7 +4,14 @@ import Messaging
 /// The copies that take the place of a message: written first, then the original is acknowledged.
 enum Copies {
     /// A message for all groups of a queue.
-    static func publication(_ message: Message, queue: String, now: Int64) -> OutgoingMessage {
+    ///
+    /// - Parameters:
+    ///   - message: The message.
+    ///   - queue: The queue.
+    ///   - lanes: How many lanes it has; 0 for one that is not keyed.
+    ///   - now: The time.
+    /// - Returns: What is published.
+    static func publication(_ message: Message, queue: String, lanes: Int, now: Int64) -> OutgoingMessage {
         var message = message
         var delay: Int64 = 0
         switch message.due {
@@ -17,9 +24,11 @@ enum Copies {
         }
         var wire = WireMessage(message)
         wire.rest.timestamp = UInt64(clamping: now / 1000)
-        var copy = send(wire, to: RabbitNames.exchange(queue), isExchange: true, after: delay)
+        let lane = Lanes.lane(of: message, among: lanes)
+        let exchange = lane.map { RabbitNames.exchange(queue, lane: $0) } ?? RabbitNames.exchange(queue)
+        var copy = send(wire, to: exchange, isExchange: true, after: delay)
         // Through an exchange of the queue's own, which does not lead to the levels while the queue is closed.
-        if copy.exchange == DelayPlan.top { copy.exchange = RabbitNames.later(queue) }
+        if copy.exchange == DelayPlan.top, lanes == 0 { copy.exchange = RabbitNames.later(queue) }
         return copy
     }
 
@@ -48,11 +57,11 @@ enum Copies {
     }
 
     /// What is left of a long delay.
-    static func delayed(_ wire: WireMessage, queue: String, group: String) -> OutgoingMessage {
+    static func delayed(_ wire: WireMessage, to destination: String) -> OutgoingMessage {
         var wire = wire
         let delay = wire.delayLeft
         wire.delayLeft = 0
-        return send(wire, to: RabbitNames.group(queue, group), isExchange: false, after: delay)
+        return send(wire, to: destination, isExchange: false, after: delay)
     }
 
     /// A dead letter.
@@ -78,15 +87,18 @@ enum Copies {
     }
 
     /// A dead letter's message for its group again, on attempt 1 with its history.
-    static func redrive(_ wire: WireMessage, queue: String, group: String) -> OutgoingMessage {
+    static func redrive(_ wire: WireMessage, queue: String, group: String, lanes: Int) -> OutgoingMessage {
         var wire = wire
         wire.attempts = 0
         wire.redrives += 1
         (wire.deadID, wire.group, wire.reason, wire.error, wire.failedAt) = (nil, nil, nil, nil, nil)
-        return send(wire, to: RabbitNames.group(queue, group), isExchange: false, after: 0)
+        let lane = Lanes.lane(of: wire.message, among: lanes)
+        let name = lane.map { RabbitNames.group(queue, group, lane: $0) } ?? RabbitNames.group(queue, group)
+        return send(wire, to: name, isExchange: false, after: 0)
     }
 
-    private static func failed(
+    /// A message with one more failure in its history.
+    static func failed(
         _ wire: WireMessage,
         attempt: Int,
         error: String?,

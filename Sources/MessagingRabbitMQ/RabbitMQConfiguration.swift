@@ -83,6 +83,11 @@ public struct RabbitMQConfiguration: Sendable {
     ///
     /// RabbitMQ 3 takes 128 MiB, RabbitMQ 4 takes 16 MiB, the default.
     public var maxBodyBytes: Int
+    /// How many lanes a keyed queue gets that this client declares, 1 to 64.
+    ///
+    /// Each lane is a queue per group, and messages of one key share one. At most as many consumers work at a time. The
+    /// number is fixed for the life of a queue: declaring it with another one is a conflict.
+    public var lanes: Int
 
     /// Creates a configuration.
     ///
@@ -99,6 +104,7 @@ public struct RabbitMQConfiguration: Sendable {
     ///   - heartbeat: How often both sides say that they are alive; 15 s by default.
     ///   - consumerTimeout: The `consumer_timeout` of the server; 30 minutes by default, there and here.
     ///   - maxBodyBytes: The largest body, in bytes.
+    ///   - lanes: How many lanes a keyed queue gets; 8 by default.
     public init(
         host: String = "127.0.0.1",
         port: Int? = nil,
@@ -111,7 +117,8 @@ public struct RabbitMQConfiguration: Sendable {
         commandTimeout: Duration = .seconds(10),
         heartbeat: Duration = .seconds(15),
         consumerTimeout: Duration = .seconds(1800),
-        maxBodyBytes: Int = 16 << 20
+        maxBodyBytes: Int = 16 << 20,
+        lanes: Int = 8
     ) {
         self.host = host
         self.port = port ?? (tls == nil ? 5672 : 5671)
@@ -125,6 +132,7 @@ public struct RabbitMQConfiguration: Sendable {
         self.heartbeat = heartbeat
         self.consumerTimeout = consumerTimeout
         self.maxBodyBytes = maxBodyBytes
+        self.lanes = lanes
     }
 
     /// Where the server listens, without credentials, for errors and logs.

@@ -3,8 +3,16 @@ import Logging
 import Messaging
 import Synchronization
 
+/// A member of a group on RabbitMQ that knows how much it holds.
+protocol MemberConsumer: AnyObject, QueueConsumer {
+    /// How many deliveries are in somebody's hands.
+    var heldCount: Int { get }
+    /// How many messages of its lanes it has whose turn has not come.
+    var waitingCount: Int { get }
+}
+
 /// A member of a group on RabbitMQ, with a connection and a thread of its own.
-final class RabbitMQConsumer: QueueConsumer {
+final class RabbitMQConsumer: MemberConsumer {
     private let context: ConsumerContext
     private let thread: ConnectionThread<ConsumerRole>
     private let publisher: Publisher
@@ -18,6 +26,7 @@ final class RabbitMQConsumer: QueueConsumer {
     var name: String { context.name }
     var lease: Duration { context.lease }
     var heldCount: Int { context.heldCount }
+    var waitingCount: Int { 0 }
 
     /// How long closing may take when the broker does not answer.
     private static let closeLimit: Duration = .seconds(5)

@@ -7,31 +7,42 @@ extension RabbitMQQueue {
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
         let definition = try await known(queue)
+        let lanes = lanes(of: queue)
         let groups = definition.groups.map(\.name).sorted()
         let replies = try await inspect(queue) { (channel) throws(QueueError) in
-            let parts = groups.flatMap { [RabbitNames.group(queue, $0), RabbitNames.dead(queue, $0)] }
+            let parts = groups.flatMap {
+                // What counts the consumers comes last.
+                Topology.work(queue, $0, lanes: lanes) + [RabbitNames.dead(queue, $0)]
+                    + (lanes == 0 ? [] : [RabbitNames.members(queue, $0)])
+            }
             let levels = (0..<DelayPlan.levels).map(DelayPlan.name)
             return try channel.calls((parts + levels).map { .queueExists($0) })
         }
         // What this client has reserved is on no queue and counts all the same.
         let reserved = try await transfers.counts(of: queue)
-        let waiting = replies.dropFirst(2 * groups.count).reduce(reserved.waiting) { $0 + $1.messages }
+        let parts = lanes == 0 ? 2 : lanes + 2
+        let waiting = replies.dropFirst(parts * groups.count).reduce(reserved.waiting) { $0 + $1.messages }
         let delayed: Figure =
             waiting == 0
             ? .estimate(0)
             : .unavailable("all queues of the broker share the delay levels; \(waiting) messages wait there together")
         var statistics: [GroupStatistics] = []
         for (index, group) in groups.enumerated() {
-            let (ready, dead) = (replies[2 * index], replies[2 * index + 1])
+            let work = max(lanes, 1)
+            let own = Array(replies[(parts * index)..<(parts * (index + 1))])
+            let dead = own[work]
+            let ready = own.prefix(work).reduce(0) { $0 + $1.messages }
+            let (inHands, waitsHere) = held(queue, group)
             statistics.append(
                 GroupStatistics(
                     group: group,
-                    ready: .exact(ready.messages),
-                    inFlight: await inFlight(queue, group),
+                    // A consumer of a lane has messages here whose turn has not come; those of other clients are not seen.
+                    ready: lanes == 0 ? .exact(ready) : .estimate(ready + waitsHere),
+                    inFlight: await inFlight(queue, group, lanes, inHands, waitsHere),
                     delayed: delayed,
                     dead: .exact(dead.messages + reserved.dead[group, default: 0]),
                     // One that does not wait for messages at the moment has no subscription.
-                    consumers: .estimate(ready.consumers),
+                    consumers: .estimate(lanes == 0 ? own[0].consumers : own[work + 1].consumers),
                     oldestAge: nil
                 )
             )
@@ -45,13 +56,20 @@ extension RabbitMQQueue {
     }
 
     /// What consumers hold, as the management plugin saw it some seconds ago, and at least what is held here.
-    private func inFlight(_ queue: String, _ group: String) async -> Figure {
+    private func inFlight(
+        _ queue: String,
+        _ group: String,
+        _ lanes: Int,
+        _ inHands: Int,
+        _ waitsHere: Int
+    ) async -> Figure {
         guard let management else {
             return .unavailable("AMQP does not tell; name the management plugin in the URL (management=http://…)")
         }
         do throws(QueueError) {
-            let seen = try await management.unacknowledged(RabbitNames.group(queue, group))
-            return .estimate(max(seen, held(queue, group)))
+            var seen = 0
+            for name in Topology.work(queue, group, lanes: lanes) { seen += try await management.unacknowledged(name) }
+            return .estimate(max(seen - waitsHere, inHands))
         } catch {
             return .unavailable(error.message)
         }
@@ -94,7 +112,9 @@ extension RabbitMQQueue {
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try await take(ids, of: queue) { Copies.redrive($0, queue: queue, group: $1) }
+        _ = try await known(queue)
+        let lanes = lanes(of: queue)
+        return try await take(ids, of: queue) { Copies.redrive($0, queue: queue, group: $1, lanes: lanes) }
     }
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation

@@ -12,26 +12,30 @@ extension RabbitMQQueue {
             throw QueueError(.unsupported, problem, queue: definition.name)
         }
         try await makeLevels()
-        let merged = try await administration.run(definition.name) { (channel) throws(QueueError) in
+        let wantedLanes = configuration.lanes
+        let (merged, lanes) = try await administration.run(definition.name) { (channel) throws(QueueError) in
             try channel.calls(Topology.registry)
             let walk = Walk(channel: channel, queue: RabbitNames.registry)
             let records = try Self.records(walk, of: definition.name)
             let existing = records.current?.definition
-            if let existing, let conflict = DeclarePlan.conflict(existing, definition) {
+            let lanes = definition.ordering == .keyed ? wantedLanes : 0
+            if let record = records.current,
+                let conflict = DeclarePlan.conflict(record, definition, lanes: lanes)
+            {
                 try walk.end()
                 throw conflict
             }
             let isOpen = records.current?.isOpen ?? true
-            func allowed(_ methods: [AMQPMethod]) -> [AMQPMethod] {
-                isOpen ? methods : Topology.withoutIntake(methods, of: definition.name)
-            }
+            // Keyed queues are never closed: nothing moves them yet.
+            let later = lanes == 0 ? Topology.later(definition.name) : []
+            let parts = Topology.exchange(definition.name, lanes: lanes) + later
             try channel.calls(
-                allowed(Topology.exchange(definition.name) + Topology.later(definition.name))
+                (isOpen ? parts : Topology.withoutIntake(parts, of: definition.name))
                     + (isOpen ? [] : Topology.closed(definition.name, groups: (existing?.groups ?? []).map(\.name)))
             )
             var ready: [String: Int] = [:]
             for group in existing?.groups ?? [] {
-                ready[group.name] = try channel.calls(allowed(Topology.group(definition.name, group)))[1].messages
+                ready[group.name] = try Self.make(group, of: definition.name, lanes: lanes, isOpen: isOpen, channel)
             }
             if let refusal = DeclarePlan.missedHistory(existing, definition, ready: ready) {
                 try walk.end()
@@ -39,11 +43,11 @@ extension RabbitMQQueue {
             }
             let merged = DeclarePlan.merged(existing, definition)
             for group in merged.groups where ready[group.name] == nil {
-                try channel.calls(allowed(Topology.group(definition.name, group)))
+                _ = try Self.make(group, of: definition.name, lanes: lanes, isOpen: isOpen, channel)
                 if !isOpen { try channel.calls(Topology.closed(definition.name, groups: [group.name])) }
             }
             if merged.groups.count != existing?.groups.count {
-                var record = QueueRecord(merged, revision: (records.current?.revision ?? 0) + 1)
+                var record = QueueRecord(merged, lanes: lanes, revision: (records.current?.revision ?? 0) + 1)
                 record.closed = records.current?.closed
                 guard try channel.publish([record.message()]).count == 1 else {
                     throw QueueError(.unavailable, "the broker did not take the record of the queue")
@@ -51,9 +55,34 @@ extension RabbitMQQueue {
                 try walk.remove(records.tags)
             }
             try walk.end()
-            return merged
+            return (merged, lanes)
         }
-        state.withLock { $0.definitions[definition.name] = merged }
+        remember(merged, lanes)
+    }
+
+    /// Makes the parts of a group.
+    ///
+    /// - Returns: How many of its messages are ready.
+    private static func make(
+        _ group: GroupDefinition,
+        of queue: String,
+        lanes: Int,
+        isOpen: Bool,
+        _ channel: AdminChannel
+    ) throws(QueueError) -> Int {
+        if lanes == 0 {
+            let methods = Topology.group(queue, group)
+            return try channel.calls(isOpen ? methods : Topology.withoutIntake(methods, of: queue))[1].messages
+        }
+        let replies = try channel.calls(Topology.keyed(queue, group, lanes: lanes))
+        return replies.prefix(lanes).reduce(0) { $0 + $1.messages }
+    }
+
+    private func remember(_ definition: QueueDefinition, _ lanes: Int) {
+        state.withLock { state in
+            state.definitions[definition.name] = definition
+            state.lanes[definition.name] = lanes
+        }
     }
 
     /// The records of one queue; several when a change was cut off before the old one was removed.
@@ -114,7 +143,11 @@ extension RabbitMQQueue {
             try walk.end()
             return records.current
         }
-        state.withLock { $0.definitions[queue] = record?.definition }
+        guard let record else {
+            forget(queue)
+            return nil
+        }
+        remember(record.definition, record.lanes ?? 0)
         return record
     }
 
@@ -146,7 +179,8 @@ extension RabbitMQQueue {
                 try walk.end()
                 return false
             }
-            try channel.calls(Topology.removal(queue, groups: record.definition.groups.map(\.name)))
+            let groups = record.definition.groups.map(\.name)
+            try channel.calls(Topology.removal(queue, groups: groups, lanes: record.lanes ?? 0))
             do throws(QueueError) {
                 try walk.remove(records.tags)
                 try walk.end()
@@ -177,7 +211,12 @@ extension RabbitMQQueue {
     }
 
     /// Forgets what this client knows of a queue.
-    func forget(_ queue: String) { state.withLock { $0.definitions[queue] = nil } }
+    func forget(_ queue: String) {
+        state.withLock { state in
+            state.definitions[queue] = nil
+            state.lanes[queue] = nil
+        }
+    }
 
     /// Tells a queue that was deleted, and one that was closed, from one that has lost a part of itself.
     func explained(_ error: QueueError, _ queue: String) async -> QueueError {

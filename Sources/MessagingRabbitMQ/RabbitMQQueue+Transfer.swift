@@ -24,6 +24,19 @@ extension RabbitMQQueue {
         TransferPlan.limits(version: try await capabilities().version)
     }
 
+    /// The definition of a queue that can be moved: nothing here knows lanes yet.
+    private func movable(_ queue: String, group: String? = nil) async throws(QueueError) -> QueueDefinition {
+        let definition = try await known(queue, group: group)
+        guard lanes(of: queue) == 0 else {
+            throw QueueError(
+                .unsupported,
+                "a queue in keyed order cannot be moved from or to rabbitmq yet",
+                queue: queue
+            )
+        }
+        return definition
+    }
+
     // MARK: - Looking
 
     public func stored(
@@ -48,7 +61,7 @@ extension RabbitMQQueue {
         if case .some(.none) = start {
             throw QueueError(.invalidArgument, "'after' is not from a page before", queue: queue)
         }
-        let groups = try await known(queue, group: state == .waiting ? group : nil).groups.map(\.name)
+        let groups = try await movable(queue, group: state == .waiting ? group : nil).groups.map(\.name)
         var wanted: String?
         if state == .waiting {
             guard let group else {
@@ -157,7 +170,7 @@ extension RabbitMQQueue {
     // MARK: - Taking out
 
     public func reserve(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        let groups = try await known(queue).groups.map(\.name)
+        let groups = try await movable(queue).groups.map(\.name)
         let canLook = try await limits().unlisted[.scheduled] == nil
         return try await transfers.reserve(
             ids,
@@ -168,19 +181,19 @@ extension RabbitMQQueue {
     }
 
     public func putBack(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        _ = try await known(queue)
+        _ = try await movable(queue)
         return try await transfers.putBack(ids, of: queue)
     }
 
     public func removeReserved(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        _ = try await known(queue)
+        _ = try await movable(queue)
         return try await transfers.remove(ids, of: queue)
     }
 
     // MARK: - Writing in
 
     public func restore(_ messages: [StoredMessage], to queue: String) async throws(QueueError) -> [PublishOutcome] {
-        var groups = Set(try await known(queue).groups.map(\.name))
+        var groups = Set(try await movable(queue).groups.map(\.name))
         // Another client may have added one.
         if messages.contains(where: { $0.group.map { !groups.contains($0) } ?? false }) {
             groups = Set(try await definition(of: queue)?.groups.map(\.name) ?? [])
@@ -230,7 +243,7 @@ extension RabbitMQQueue {
     }
 
     public func forgetRestored(of queue: String) async throws(QueueError) {
-        _ = try await known(queue)
+        _ = try await movable(queue)
         state.withLock { $0.restored.forget(queue) }
     }
 
@@ -239,6 +252,7 @@ extension RabbitMQQueue {
     public func setIntake(isOpen: Bool, of queue: String) async throws(QueueError) {
         try NameRules.validate(queue: queue)
         try checkOpen()
+        _ = try await movable(queue)
         try await administration.run(queue) { (channel) throws(QueueError) in
             try channel.calls(Topology.registry)
             let walk = Walk(channel: channel, queue: RabbitNames.registry)

@@ -11,7 +11,9 @@ import Synchronization
 public final class RabbitMQQueue: MessageQueue {
     struct State {
         var definitions: [String: QueueDefinition] = [:]
-        var consumers: [ObjectIdentifier: RabbitMQConsumer] = [:]
+        /// How many lanes the keyed ones of them have.
+        var lanes: [String: Int] = [:]
+        var consumers: [ObjectIdentifier: any MemberConsumer] = [:]
         var capabilities: Capabilities?
         var frameMax = 131072
         var hasLevels = false
@@ -77,6 +79,7 @@ public final class RabbitMQQueue: MessageQueue {
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
         _ = try await known(queue)
+        let lanes = lanes(of: queue)
         let limit = try await capabilities().maxBodyBytes
         let frameMax = state.withLock { $0.frameMax }
         let now = UnixTime.milliseconds()
@@ -86,7 +89,7 @@ public final class RabbitMQQueue: MessageQueue {
         let sound = outcomes.indices.filter { outcomes[$0] == nil }
         if !sound.isEmpty {
             let outbox = Outbox(count: sound.count) { position in
-                let copy = Copies.publication(messages[sound[position]], queue: queue, now: now)
+                let copy = Copies.publication(messages[sound[position]], queue: queue, lanes: lanes, now: now)
                 if let problem = WireFormat.problem(copy.properties, frameMax: frameMax, queue: queue) {
                     return .failure(problem)
                 }
@@ -135,17 +138,7 @@ public final class RabbitMQQueue: MessageQueue {
                 queue: queue
             )
         }
-        let member = RabbitMQConsumer(
-            configuration,
-            publisher: publisher,
-            queue: queue,
-            group: settings,
-            name: consumer,
-            mode: options.mode,
-            logger: logger
-        ) { [weak self] member in
-            self?.state.withLock { _ = $0.consumers.removeValue(forKey: ObjectIdentifier(member)) }
-        }
+        let member = makeMember(queue, settings, consumer, options.mode)
         let isClosed = state.withLock { state in
             if !state.isClosed { state.consumers[ObjectIdentifier(member)] = member }
             return state.isClosed
@@ -157,10 +150,50 @@ public final class RabbitMQQueue: MessageQueue {
         return member
     }
 
-    /// How many deliveries the consumers of this client hold.
-    func held(_ queue: String, _ group: String) -> Int {
+    private func makeMember(
+        _ queue: String,
+        _ group: GroupDefinition,
+        _ name: String,
+        _ mode: ConsumerOptions.Mode
+    ) -> any MemberConsumer {
+        let forget: @Sendable (any MemberConsumer) -> Void = { [weak self] member in
+            self?.state.withLock { _ = $0.consumers.removeValue(forKey: ObjectIdentifier(member)) }
+        }
+        let lanes = lanes(of: queue)
+        if lanes == 0 {
+            return RabbitMQConsumer(
+                configuration,
+                publisher: publisher,
+                queue: queue,
+                group: group,
+                name: name,
+                mode: mode,
+                logger: logger,
+                forget: forget
+            )
+        }
+        return LaneConsumer(
+            configuration,
+            publisher: publisher,
+            administration: administration,
+            queue: queue,
+            group: group,
+            lanes: lanes,
+            name: name,
+            mode: mode,
+            logger: logger,
+            forget: forget
+        )
+    }
+
+    /// How many lanes a queue has that this client knows; 0 for one that is not keyed.
+    func lanes(of queue: String) -> Int { state.withLock { $0.lanes[queue] ?? 0 } }
+
+    /// How many messages the consumers of this client hold: in somebody's hands, and those whose turn has not come.
+    func held(_ queue: String, _ group: String) -> (inHands: Int, waiting: Int) {
         state.withLock { Array($0.consumers.values) }
-            .filter { $0.queue == queue && $0.group == group }.reduce(0) { $0 + $1.heldCount }
+            .filter { $0.queue == queue && $0.group == group }
+            .reduce((0, 0)) { ($0.0 + $1.heldCount, $0.1 + $1.waitingCount) }
     }
 
     func checkOpen() throws(QueueError) {

@@ -22,6 +22,22 @@ enum RabbitNames {
     /// The dead letters of a group.
     static func dead(_ queue: String, _ group: String) -> String { shortened("mq.\(queue)@\(group)@dlq") }
 
+    /// The exchange of a lane of a keyed queue.
+    static func exchange(_ queue: String, lane: Int) -> String { shortened("mq.\(queue)", "@lane@\(lane)") }
+
+    /// The queue of a lane of a group of a keyed queue.
+    static func group(_ queue: String, _ group: String, lane: Int) -> String {
+        shortened("mq.\(queue)@\(group)", "@lane@\(lane)")
+    }
+
+    /// What the consumers of a group of a keyed queue leave for each other.
+    static func notes(_ queue: String, _ group: String) -> String { shortened("mq.\(queue)@\(group)", "@notes") }
+
+    /// Where the consumers of a group of a keyed queue are counted.
+    static func members(_ queue: String, _ group: String) -> String { shortened("mq.\(queue)@\(group)", "@members") }
+
+    private static func shortened(_ name: String, _ end: String) -> String { shortened(name + end) }
+
     private static func shortened(_ name: String) -> String {
         let bytes = Array(name.utf8)
         if bytes.count <= longest { return name }

@@ -3,7 +3,6 @@ import Messaging
 
 /// What the broker can do, without I/O.
 enum RabbitProbe {
-    static let noKeyedOrder = "lanes are not built yet"
     static let noReplay = "a message leaves its group's queue when it is acknowledged, and no other copy is kept"
     static let noBound =
         "a quorum queue keeps a bound only roughly: it refuses late, and takes messages again below four fifths"
@@ -55,7 +54,10 @@ enum RabbitProbe {
         .confirmedSettle: .unavailable(
             "the broker does not answer acknowledgements; those of the moments before a connection breaks can be lost"
         ),
-        .keyedOrder: .unavailable(noKeyedOrder),
+        .keyedOrder: .emulated(
+            "lanes that the broker gives to one consumer at a time, fixed for the life of the queue; the consumer holds back the "
+                + "messages of a key that waits"
+        ),
         .deadLetters: .emulated("a queue for each group, written before the message is acknowledged"),
         .atomicMove: .unavailable(
             "a copy is written before the message is acknowledged; a crash in between leaves both"

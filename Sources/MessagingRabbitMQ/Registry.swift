@@ -15,9 +15,10 @@ struct QueueRecord: Codable, Sendable, Equatable {
         var max_attempts: Int
     }
 
-    private static let format = 1
+    /// Format 2 is that of keyed queues, which versions that know no lanes must leave alone.
+    private static let formats = 1...2
 
-    var format = Self.format
+    var format = 1
     var queue: String
     var dedupe_ms: Int64
     /// Grows with each change, so that of two records of one queue the newer is known.
@@ -27,11 +28,14 @@ struct QueueRecord: Codable, Sendable, Equatable {
     var closed: Bool?
 
     var isOpen: Bool { closed != true }
+    /// How many lanes a keyed queue has; fixed for its life, because another number moves keys.
+    var lanes: Int?
 
-    init(_ definition: QueueDefinition, revision: Int) {
+    init(_ definition: QueueDefinition, lanes: Int, revision: Int) {
         queue = definition.name
         dedupe_ms = definition.dedupeWindow.milliseconds
         self.revision = revision
+        if definition.ordering == .keyed { (format, self.lanes) = (2, lanes) }
         groups = definition.groups.map {
             Group(name: $0.name, lease_ms: $0.lease.milliseconds, max_attempts: $0.maxAttempts)
         }
@@ -49,10 +53,13 @@ struct QueueRecord: Codable, Sendable, Equatable {
                 "the queue '\(RabbitNames.registry)' on the broker holds something of others"
             )
         }
-        guard version.format == format, let record = try? JSONDecoder().decode(QueueRecord.self, from: data) else {
+        guard formats.contains(version.format), let record = try? JSONDecoder().decode(QueueRecord.self, from: data),
+            record.lanes.map(Lanes.possible.contains) ?? true
+        else {
             throw QueueError(
                 .topologyConflict,
-                "the queue has the format \(version.format); this version understands \(format), a newer one is needed",
+                "the queue has the format \(version.format); this version understands \(formats.upperBound) and older, a "
+                    + "newer one is needed",
                 queue: version.queue
             )
         }
@@ -76,7 +83,8 @@ struct QueueRecord: Codable, Sendable, Equatable {
             groups: groups.map {
                 GroupDefinition($0.name, lease: .milliseconds($0.lease_ms), maxAttempts: $0.max_attempts)
             }.sorted { $0.name < $1.name },
-            dedupeWindow: .milliseconds(dedupe_ms)
+            dedupeWindow: .milliseconds(dedupe_ms),
+            ordering: lanes == nil ? .unordered : .keyed
         )
     }
 }
@@ -84,8 +92,18 @@ struct QueueRecord: Codable, Sendable, Equatable {
 /// What declaring means, without I/O.
 enum DeclarePlan {
     /// The conflict between a queue that exists and what is wanted.
-    static func conflict(_ existing: QueueDefinition, _ wanted: QueueDefinition) -> QueueError? {
+    ///
+    /// - Parameters:
+    ///   - record: The queue that exists.
+    ///   - wanted: What is wanted.
+    ///   - lanes: How many lanes this client gives to keyed queues.
+    /// - Returns: The error that names both; `nil` when they agree.
+    static func conflict(_ record: QueueRecord, _ wanted: QueueDefinition, lanes: Int) -> QueueError? {
+        let existing = record.definition
         var differences = existing.differences(from: wanted)
+        if wanted.ordering == .keyed, let found = record.lanes, found != lanes {
+            differences.append("it has \(found) lanes, not \(lanes) (lanes in the URL)")
+        }
         for group in wanted.groups {
             if let known = existing.groups.first(where: { $0.name == group.name }) {
                 differences += known.differences(from: group)
@@ -107,8 +125,6 @@ enum DeclarePlan {
                 "the lease of group '\(group.name)' is \(group.lease), and the broker takes deliveries back after its "
                     + "consumer_timeout; leases up to \(longestHold) are safe. Raise consumer_timeout in the server's "
                     + "configuration and in the URL"
-            } else if definition.ordering == .keyed {
-                RabbitProbe.noKeyedOrder
             } else if definition.retention > .zero {
                 RabbitProbe.noReplay
             } else if definition.maxReady != nil {

@@ -23,6 +23,8 @@ struct WireMessage: Sendable {
     var attempts = 0
     /// How often the broker has handed the copy over before, as it says.
     var deliveries = 0
+    /// The same, also after it was learned which of them were no attempts.
+    var seen = 0
     var history: [Failure] = []
     var redrives = 0
     /// What is left of a delay that was too long for one walk down the levels.
@@ -195,6 +197,7 @@ enum WireFormat {
             }
         }
         wire.deliveries = Int(clamping: min(max(0, fromBroker), 1 << 31))
+        wire.seen = wire.deliveries
         // Without an id it gets one here, which its copies keep.
         wire.message.id = id.map { MessageID($0) } ?? MessageID.make()
         if id?.isEmpty == true { wire.message.id = .make() }

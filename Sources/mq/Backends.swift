@@ -2,6 +2,9 @@ import Logging
 import Messaging
 import MessagingMemory
 
+#if Kafka
+import MessagingKafka
+#endif
 #if RabbitMQ
 import MessagingRabbitMQ
 #endif
@@ -46,6 +49,11 @@ enum Backends {
         let summary: String
     }
 
+    #if Kafka
+    private static let hasKafka = true
+    #else
+    private static let hasKafka = false
+    #endif
     #if Redis
     private static let hasRedis = true
     #else
@@ -88,7 +96,12 @@ enum Backends {
             isBuilt: hasRabbitMQ,
             summary: "quorum queues, RabbitMQ 3.10 or newer"
         ),
-        Kind(name: "kafka", schemes: ["kafka"], isBuilt: false, summary: "Apache Kafka"),
+        Kind(
+            name: "kafka",
+            schemes: ["kafka", "kafkas"],
+            isBuilt: hasKafka,
+            summary: "topics and consumer groups, Apache Kafka 2.1 or newer"
+        ),
     ]
 
     /// Opens a backend; no connection is made yet.
@@ -181,6 +194,25 @@ enum Backends {
                 stores: try .besideBroker(settings: settings, timeout: timeout, logger: logger)
             )
         #endif
+        #if Kafka
+        case "kafka":
+            let url =
+                chosen.text.contains("://")
+                ? chosen
+                : settings.value("kafka_url") ?? Settings.Value(text: "kafka://127.0.0.1:9092", source: chosen.source)
+            try checkUserInfo(url)
+            var configuration = try KafkaConfiguration(url: url.text)
+            if let timeout {
+                configuration.timeout = timeout
+                configuration.publishTimeout = timeout
+            }
+            return OpenBackend(
+                queue: InstrumentedQueue(KafkaQueue(configuration, logger: logger)),
+                description: configuration.description,
+                source: url.source,
+                stores: try .besideBroker(settings: settings, timeout: timeout, logger: logger)
+            )
+        #endif
         default: throw notBuilt(kind, chosen.source)
         }
     }
@@ -209,7 +241,8 @@ enum Backends {
         let names = list.filter(\.isBuilt).map(\.name)
         let schemes = list.filter(\.isBuilt).flatMap(\.schemes).filter { $0 != "memory" }.map { "\($0)://" }
         let missing = list.filter { !$0.isBuilt }.map(\.name).joined(separator: ", ")
-        return (names + schemes).joined(separator: ", ") + " (not part of this build yet: \(missing))"
+        let known = (names + schemes).joined(separator: ", ")
+        return missing.isEmpty ? known : known + " (not part of this build: \(missing))"
     }
 
     private static func notBuilt(_ kind: Kind, _ source: String) -> CLIError {

@@ -15,7 +15,7 @@ struct Settings: Sendable {
     /// The keys of the configuration file, each with the variable that comes before it.
     static let keys = [
         "backend": "MQ_BACKEND", "redis_url": "MQ_REDIS_URL", "rabbitmq_url": "MQ_RABBITMQ_URL",
-        "sqlite_url": "MQ_SQLITE_URL",
+        "kafka_url": "MQ_KAFKA_URL", "sqlite_url": "MQ_SQLITE_URL",
     ]
 
     /// The names of the configuration file in the working directory, the first one that is there.

@@ -59,18 +59,27 @@ struct DeclarePlanTests {
         func refusal(_ definition: QueueDefinition) -> QueueError? {
             DeclarePlan.unsupported(definition, longestHold: RabbitMQConfiguration().longestHold)
         }
-        for definition in [keyed, kept, bounded, long] { #expect(refusal(definition)?.code == .unsupported) }
+        for definition in [kept, bounded, long] { #expect(refusal(definition)?.code == .unsupported) }
         long.groups[0].lease = .seconds(1620)
-        for definition in [wanted, long] { #expect(refusal(definition) == nil) }
+        for definition in [wanted, keyed, long] { #expect(refusal(definition) == nil) }
     }
 
     @Test func conflictsNameBothValues() {
         var other = wanted
         other.groups[0].lease = .seconds(7)
-        let error = DeclarePlan.conflict(wanted, other)
+        let record = QueueRecord(wanted, lanes: 0, revision: 1)
+        let error = DeclarePlan.conflict(record, other, lanes: 0)
         #expect(error?.code == .topologyConflict)
         #expect(error?.message.contains("30") == true && error?.message.contains("7") == true)
-        #expect(DeclarePlan.conflict(wanted, wanted) == nil)
+        #expect(DeclarePlan.conflict(record, wanted, lanes: 0) == nil)
+        var keyed = wanted
+        keyed.ordering = .keyed
+        let ordered = DeclarePlan.conflict(record, keyed, lanes: 8)
+        #expect(ordered?.message.contains("unordered") == true && ordered?.message.contains("keyed") == true)
+        let lanes = QueueRecord(keyed, lanes: 8, revision: 1)
+        #expect(DeclarePlan.conflict(lanes, keyed, lanes: 8) == nil)
+        let moved = DeclarePlan.conflict(lanes, keyed, lanes: 4)
+        #expect(moved?.code == .topologyConflict && moved?.message.contains("8 lanes, not 4") == true)
     }
 
     @Test func aLateGroupGetsNoPastSilently() {
@@ -90,13 +99,18 @@ struct DeclarePlanTests {
             groups: [GroupDefinition("a", lease: .milliseconds(250), maxAttempts: 3)],
             dedupeWindow: .seconds(11)
         )
-        let record = QueueRecord(definition, revision: 3)
+        let record = QueueRecord(definition, lanes: 0, revision: 3)
         let read = try QueueRecord.read(record.message().body)
-        #expect(read == record && read.definition == definition)
+        #expect(read == record && read.definition == definition && read.format == 1 && read.lanes == nil)
+        var keyed = definition
+        keyed.ordering = .keyed
+        let lanes = try QueueRecord.read(QueueRecord(keyed, lanes: 5, revision: 1).message().body)
+        #expect(lanes.definition == keyed && lanes.lanes == 5)
+        #expect(lanes.format == 2, "who knows no lanes must not take it for an unordered queue")
     }
 
     @Test func newerAndForeignRecordsAreNotTakenForOurs() {
-        let newer = #expect(throws: QueueError.self) { try QueueRecord.read(Array(#"{"format":2,"queue":"q"}"#.utf8)) }
+        let newer = #expect(throws: QueueError.self) { try QueueRecord.read(Array(#"{"format":3,"queue":"q"}"#.utf8)) }
         #expect(newer?.code == .topologyConflict && newer?.queue == "q")
         let foreign = #expect(throws: QueueError.self) { try QueueRecord.read([1, 2]) }
         #expect(foreign?.code == .undecodable && foreign?.queue == nil)

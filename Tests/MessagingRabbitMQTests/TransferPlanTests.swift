@@ -220,7 +220,7 @@ struct TransferPlanTests {
     @Test("closing removes every way in that declaring makes, and opening makes them again")
     func intake() {
         let group = GroupDefinition("g")
-        let made = Topology.exchange("q") + Topology.later("q") + Topology.group("q", group)
+        let made = Topology.exchange("q", lanes: 0) + Topology.later("q") + Topology.group("q", group)
         var bindings: Set<String> = []
         func apply(_ methods: [AMQPMethod]) {
             for method in methods {

@@ -25,7 +25,7 @@ struct WireFormatTests {
             headers: ["z": "1", "CC": "2", "a": "3", "x-request-id": "4", "x-death": "5"],
             contentType: "text/plain"
         )
-        let copy = Copies.publication(message, queue: "orders", now: 5000)
+        let copy = Copies.publication(message, queue: "orders", lanes: 0, now: 5000)
         #expect(copy.exchange == "mq.orders" && copy.properties.timestamp == 5)
         #expect(copy.properties.headers.value("CC") == nil, "the broker would take it for addresses")
         let wire = roundTrip(copy)
@@ -34,7 +34,7 @@ struct WireFormatTests {
     }
 
     @Test func brokersOwnHeadersCountAndGoNowhere() {
-        let copy = Copies.publication(Message(text: "x"), queue: "orders", now: 0)
+        let copy = Copies.publication(Message(text: "x"), queue: "orders", lanes: 0, now: 0)
         let death = AMQPHeader("x-death", .array([.table([AMQPHeader("reason", .text("expired"))])]))
         let wire = roundTrip(copy, brokers: [AMQPHeader("x-delivery-count", .number(2)), death])
         #expect(wire.attempt == 3 && wire.message.headers.isEmpty && wire.reason == nil)
@@ -82,7 +82,7 @@ struct WireFormatTests {
     }
 
     @Test func aDeadLetterAndItsRedrive() {
-        let wire = roundTrip(Copies.publication(Message(text: "x", id: "m"), queue: "q", now: 0))
+        let wire = roundTrip(Copies.publication(Message(text: "x", id: "m"), queue: "q", lanes: 0, now: 0))
         let dead = Copies.dead(
             wire,
             attempts: 2,
@@ -100,18 +100,18 @@ struct WireFormatTests {
         let letter = DeadLetterPlan.letter(incoming, read, queue: "q", group: "g")
         #expect(letter.attempts == 2 && letter.error == "no" && letter.reason == .rejected && letter.message.id == "m")
         #expect(DeadLetterPlan.group(letter.id) == "g")
-        let again = roundTrip(Copies.redrive(read, queue: "q", group: "g"))
+        let again = roundTrip(Copies.redrive(read, queue: "q", group: "g", lanes: 0))
         #expect(again.attempt == 1 && again.redrives == 1 && again.history.count == 1 && again.reason == nil)
     }
 
     @Test func tooLargeHeadersAreRefusedBeforeTheyAreSent() {
         let message = Message(text: "x", headers: ["big": String(repeating: "x", count: 70_000)])
-        let copy = Copies.publication(message, queue: "q", now: 0)
+        let copy = Copies.publication(message, queue: "q", lanes: 0, now: 0)
         #expect(WireFormat.problem(copy.properties, frameMax: 131072, queue: "q")?.code == .tooLarge)
         let name = Message(text: "x", headers: [String(repeating: "n", count: 256): "v"])
-        let named = Copies.publication(name, queue: "q", now: 0)
+        let named = Copies.publication(name, queue: "q", lanes: 0, now: 0)
         #expect(WireFormat.problem(named.properties, frameMax: 131072, queue: "q")?.code == .invalidArgument)
-        let small = Copies.publication(Message(text: "x"), queue: "q", now: 0)
+        let small = Copies.publication(Message(text: "x"), queue: "q", lanes: 0, now: 0)
         #expect(WireFormat.problem(small.properties, frameMax: 131072, queue: "q") == nil)
     }
 
@@ -147,14 +147,14 @@ struct DelayPlanTests {
         #expect(DelayPlan.split(DelayPlan.longest) == (DelayPlan.longest, 0))
         #expect(DelayPlan.split(DelayPlan.longest + 5) == (DelayPlan.longest, 5))
         let message = Message(text: "x", due: .after(.seconds(400 * 86400)))
-        let copy = Copies.publication(message, queue: "q", now: 0)
+        let copy = Copies.publication(message, queue: "q", lanes: 0, now: 0)
         #expect(copy.properties.headers.value("mq-delay-left")?.integer == 400 * 86_400_000 - DelayPlan.longest)
     }
 
     @Test func whatIsDueGoesStraight() {
         let past = Message(text: "x", due: .at(UnixTime.date(1000)))
-        #expect(Copies.publication(past, queue: "q", now: 2000).exchange == "mq.q")
-        let soon = Copies.publication(past, queue: "q", now: 0)
+        #expect(Copies.publication(past, queue: "q", lanes: 0, now: 2000).exchange == "mq.q")
+        let soon = Copies.publication(past, queue: "q", lanes: 0, now: 0)
         #expect(soon.exchange == RabbitNames.later("q") && units(soon.routingKey) == 10)
     }
 

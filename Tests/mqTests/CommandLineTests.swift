@@ -54,7 +54,6 @@ struct CommandLineTests {
             (["pipeline", "run", "--input", "ftp://h/x"], "cannot be used"),
             (["status", "--backend", "amqq://h"], "unknown scheme 'amqq://'"),
             (["status", "--backend", "postgres"], "unknown backend 'postgres'"),
-            (["status", "--backend", "kafka"], "not part of this build yet"),
             (["status", "--backend", "sqlite:///tmp/x?what=1"], "the SQLite URL cannot be used"),
         ]
     )

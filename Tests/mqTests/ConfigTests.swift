@@ -79,7 +79,7 @@ struct ConfigTests {
         "tells what is wrong with its position, its key and what is allowed",
         arguments: [
             ("backend: 1", "1:10: backend: text is expected, not a number"),
-            ("bakend: redis", "1:1: unknown key 'bakend'; allowed here: backend, rabbitmq_url, redis_url"),
+            ("bakend: redis", "1:1: unknown key 'bakend'; allowed here: backend, kafka_url, rabbitmq_url"),
             ("pipeline:\n  workers: 0", "2:12: pipeline.workers: a whole number from 1 to 100 is expected"),
             ("pipeline:\n  workers: '4'", "2:12: pipeline.workers: a whole number from 1 to 100 is expected"),
             ("pipeline: {workers: 1.5}", "1:21: pipeline.workers: a whole number from 1 to 100 is expected"),

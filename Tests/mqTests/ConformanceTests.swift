@@ -123,7 +123,7 @@ struct ConformanceTests {
             (["--time-unit", "1ms"], "--time-unit must be"),
             (["--out", "/no/such/folder/r.json"], "cannot be written"),
             (["matrix", "/no/such/report.json"], "cannot be read"),
-            (["--backend", "kafka"], "not part of this build yet"),
+            (["--backend", "nats"], "unknown backend 'nats'"),
         ]
     )
     func usage(arguments: [String], message: String) async throws {

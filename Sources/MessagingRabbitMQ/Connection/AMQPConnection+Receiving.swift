@@ -24,10 +24,22 @@ extension AMQPConnection {
             watchdog.leave()
             if status == AMQP_STATUS_TIMEOUT.rawValue { return nil }
             try check(status)
+            if frame.channel != current { turn(to: frame.channel) }
             let event = try take(frame)
             amqp_maybe_release_buffers(state)
             if let event { return event }
         }
+    }
+
+    /// Whether this side closes the channel of the last event.
+    private var isChannelClosing: Bool { !closing.isEmpty && closing.contains(current) }
+
+    /// Goes on with what comes on another channel.
+    private func turn(to channel: amqp_channel_t) {
+        // A close of the connection comes on channel 0 and ends everything.
+        if let partial { parked[current] = partial }
+        partial = parked.removeValue(forKey: channel)
+        current = channel
     }
 
     private func take(_ frame: amqp_frame_t) throws(QueueError) -> AMQPEvent? {
@@ -118,7 +130,7 @@ extension AMQPConnection {
             let close = load(amqp_channel_close_t.self)
             let event = AMQPEvent.channelClosed(code: Int(close.reply_code), text: AMQPMemory.text(close.reply_text))
             partial = nil
-            try send(MQ_CHANNEL_CLOSE_OK, amqp_channel_close_ok_t())
+            try send(MQ_CHANNEL_CLOSE_OK, amqp_channel_close_ok_t(), on: current)
             return isChannelClosing ? nil : event
         case MQ_CONNECTION_CLOSE:
             let close = load(amqp_connection_close_t.self)

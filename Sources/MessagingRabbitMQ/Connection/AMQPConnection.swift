@@ -10,11 +10,12 @@ import Musl
 import Darwin
 #endif
 
-/// One connection with one channel: with its extensions the only place that calls librabbitmq.
+/// One connection, with one channel for most: with its extensions the only place that calls librabbitmq.
 ///
 /// Belongs to one thread. Every call may throw; the connection is then of no more use and must be closed. Nothing of
 /// librabbitmq's memory leaves this folder.
 final class AMQPConnection {
+    /// The channel of who needs only one.
     static let channel: amqp_channel_t = 1
 
     let state: amqp_connection_state_t
@@ -26,10 +27,14 @@ final class AMQPConnection {
     var arena = Arena()
     /// What was published and has not been written to the socket.
     var outgoing: PublishBuffer
-    /// A message whose parts have not all come.
+    /// The channel that the last event was about.
+    var current: amqp_channel_t = channel
+    /// A message on that channel whose parts have not all come.
     var partial: Partial?
-    /// Whether this side has said that it closes the channel: what still comes for the old one is dropped.
-    var isChannelClosing = false
+    /// The same of other channels.
+    var parked: [amqp_channel_t: Partial] = [:]
+    /// The channels that this side has said to close: what still comes for the old one is dropped.
+    var closing: Set<amqp_channel_t> = []
 
     /// The socket, to wait on.
     let socket: Int32

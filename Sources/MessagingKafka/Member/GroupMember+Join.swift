@@ -1,0 +1,113 @@
+#if Kafka
+import Logging
+import Messaging
+
+extension GroupMember {
+    /// Joins a group of a queue.
+    ///
+    /// - Returns: The member; whether it has partitions yet, ``joined(within:)`` tells.
+    /// - Throws: `QueueError`.
+    static func join(
+        _ entry: KafkaRegistry.Entry,
+        _ group: GroupDefinition,
+        _ broker: KafkaBroker,
+        _ registry: KafkaRegistry,
+        _ configuration: KafkaConfiguration,
+        _ log: KafkaLog
+    ) async throws -> GroupMember {
+        let queue = entry.definition.name
+        let roles = roles(queue, group.name)
+        let names = roles.keys.sorted()
+        let partitions = try await broker.ask("asking for topics", queue) { (client, timeout) throws(KafkaFailure) in
+            var partitions: [String: Int] = [:]
+            for name in names {
+                if let count = try client.metadata(name, within: timeout).partitions[name] { partitions[name] = count }
+            }
+            return partitions
+        }
+        if let missing = names.first(where: { partitions[$0] == nil }) {
+            throw QueueError(
+                .topologyLost,
+                "the topic '\(missing)' is missing; declare the queue again",
+                queue: queue
+            )
+        }
+        let floor = entry.floors[group.name] ?? KafkaRegistry.Floor()
+        var floors: [TopicPartition: Int64] = [:]
+        for (index, offset) in (floor.offsets ?? []).enumerated() {
+            floors[TopicPartition(topic: KafkaNames.main(queue), partition: Int32(clamping: index))] = offset
+        }
+        let settings = MemberState.Settings(
+            queue: queue,
+            group: group.name,
+            made: entry.made,
+            lease: group.lease,
+            maxAttempts: group.maxAttempts,
+            isKeyed: entry.definition.ordering == .keyed,
+            roles: roles,
+            since: floor.since,
+            commitInterval: configuration.commitInterval,
+            trust: configuration.sessionTimeout / 2
+        )
+        do throws(KafkaFailure) {
+            return try GroupMember(
+                settings: settings,
+                options: configuration.memberSettings(group: KafkaNames.group(queue, group.name)),
+                floors: floors,
+                partitions: partitions,
+                publisher: broker.publisher,
+                log: log,
+                cleanInterval: configuration.cleanInterval,
+                pollTimeout: configuration.pollTimeout,
+                clean: {
+                    do throws(QueueError) {
+                        return try await Retention.clean(queue, broker, registry)
+                    } catch {
+                        log.logger.info("finished records could not be removed", metadata: [LogKeys.error: "\(error)"])
+                        return true
+                    }
+                },
+                registry: registry,
+                verify: { await loss(of: entry, names, broker, registry) }
+            )
+        } catch {
+            throw KafkaErrors.error(error, queue: queue, doing: "joining the group")
+        }
+    }
+
+    /// Tells why a queue is none any more; `nil` when it is, or when nobody can tell.
+    private static func loss(
+        of entry: KafkaRegistry.Entry,
+        _ topics: [String],
+        _ broker: KafkaBroker,
+        _ registry: KafkaRegistry
+    ) async -> QueueError? {
+        let queue = entry.definition.name
+        do throws(QueueError) {
+            guard try await registry.current()[queue]?.made == entry.made else { return KafkaQueue.deleted(queue) }
+            let missing = try await broker.ask("asking for topics", queue) { (client, timeout) throws(KafkaFailure) in
+                for name in topics where try client.metadata(name, within: timeout).partitions[name] == nil {
+                    return String?.some(name)
+                }
+                return nil
+            }
+            guard let missing else { return nil }
+            return QueueError(
+                .topologyLost,
+                "the topic '\(missing)' was deleted; delete the queue and declare it again",
+                queue: queue,
+                isRetryable: false
+            )
+        } catch {
+            return nil
+        }
+    }
+
+    static func roles(_ queue: String, _ group: String) -> [String: MemberState.Role] {
+        [
+            KafkaNames.main(queue): .main, KafkaNames.retry(queue, group): .retry,
+            KafkaNames.scheduled(queue): .scheduled, KafkaNames.delay(queue, group): .delayed,
+        ]
+    }
+}
+#endif

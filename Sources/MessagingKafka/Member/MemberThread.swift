@@ -1,0 +1,395 @@
+#if Kafka
+import Foundation
+import Logging
+import Messaging
+import Synchronization
+
+/// What the thread of a ``GroupMember`` does: takes librdkafka's events, and carries out what the state decides.
+struct MemberThread: ~Copyable {
+    private let member: GroupMember
+    private let client: KafkaClient
+    /// Records that the state does not have yet.
+    private var arrived: [(TopicPartition, KafkaRecord)] = []
+    /// Partitions that the group has given us and that are not read yet, and when to try that again.
+    private var arriving: (places: [TopicPartition], next: Duration)?
+    /// When the partitions go, whatever is still in flight.
+    private var drainEnd: Duration?
+    /// Commits that have no answer yet.
+    private var commits = 0
+    /// Why the last commit was not taken.
+    private var refusal: KafkaFailure?
+    /// Whether the group has given us partitions since it last took them.
+    private var isJoined = false
+    /// Since when nobody has asked, and others have the messages.
+    private var awaySince: Duration?
+    /// Once it is, nothing that the group asks for is answered by joining again.
+    private var isLeaving = false
+    /// While leaving: librdkafka waits for the partitions to be given back.
+    private var owesUnassign = false
+
+    /// How long one question to the coordinator may take.
+    private static let askLimit: Duration = .seconds(5)
+
+    init(_ member: GroupMember, _ client: KafkaClient) {
+        self.member = member
+        self.client = client
+    }
+
+    private var now: Duration { member.clock.now() }
+
+    mutating func run() {
+        while true {
+            let pause = sleep()
+            if let event = client.poll(for: pause) {
+                handle(event)
+                var count = 1
+                while count < GroupMember.burst, let event = client.poll(for: .zero) {
+                    handle(event)
+                    count += 1
+                }
+                takeIn()
+            }
+            if let arriving, now >= arriving.next { arrive(arriving.places) }
+            work()
+            if let drainEnd, now >= drainEnd || isQuiet { letGo(isLost: false) }
+            watch()
+            if member.shared.withLock({ $0.isStopping }) { break }
+        }
+        leave()
+        end()
+    }
+
+    /// How long the thread may sleep; noted, so that others know whether to wake it.
+    private func sleep() -> Duration {
+        let now = now
+        // librdkafka takes a thread that does not poll for a session for one that hangs.
+        var limit = min(.seconds(60), member.settings.trust / 2)
+        if let arriving { limit = min(limit, max(.zero, arriving.next - now)) }
+        if let drainEnd { limit = min(limit, max(.zero, drainEnd - now)) }
+        return member.shared.withLock { shared in
+            if shared.isStopping { return .zero }
+            if let cleaning = shared.cleaning { limit = min(limit, max(.zero, cleaning - now)) }
+            if isNeglected(shared) { limit = min(limit, max(.zero, shared.lastCall + member.pollTimeout - now)) }
+            for confirmation in shared.confirmations { limit = min(limit, max(.zero, confirmation.deadline - now)) }
+            let pause = shared.state.idle(now: now, wall: member.wall, limit: limit)
+            // The queue counts in milliseconds; a wait that is cut to none would spin.
+            let rounded = pause > .zero && pause < .milliseconds(1) ? .milliseconds(1) : pause
+            shared.wakes = now + rounded
+            return rounded
+        }
+    }
+
+    private var isQuiet: Bool { member.shared.withLock { $0.state.inFlight.isEmpty } }
+
+    // MARK: - Events
+
+    private mutating func handle(_ event: KafkaEvent) {
+        if case .record = event {} else { takeIn() }
+        switch event {
+        case .record(KafkaRegistry.place, let record): heard(record)
+        case .record(let place, let record): arrived.append((place, record))
+        case .assigned(let places): arrive(places)
+        case .revoked(_, let isLost): revoke(isLost: isLost)
+        case .committed(let failure): committed(failure)
+        case .failure(let failure):
+            member.log.failure(failure)
+            if KafkaErrors.isMissing(failure) { member.doubt() }
+            let now = now
+            member.shared.withLock { shared in
+                shared.trouble = (failure, shared.trouble?.since ?? now)
+            }
+        case .log(let line): member.log.line(line)
+        case .statistics(let text):
+            KafkaMetrics(queue: member.settings.queue, group: member.settings.group).report(text)
+        case .delivered, .other: break
+        }
+    }
+
+    /// Gives what was read to the state, many at once.
+    private mutating func takeIn() {
+        if arrived.isEmpty { return }
+        let (records, wall) = (arrived, member.wall)
+        arrived.removeAll(keepingCapacity: true)
+        member.shared.withLock { shared in
+            shared.trouble = nil
+            for (place, record) in records { shared.state.add(record, of: place, wall: wall) }
+        }
+    }
+
+    /// Takes notice of what is declared and deleted, and of the end of our own queue above all.
+    private func heard(_ record: KafkaRecord) {
+        let queue = member.settings.queue
+        member.registry.take(record)
+        guard member.registry.known(queue)?.made != member.settings.made else { return }
+        member.lose(KafkaQueue.deleted(queue))
+    }
+
+    /// Takes over partitions where their last member ended.
+    private mutating func arrive(_ places: [TopicPartition]) {
+        isJoined = true
+        if isLeaving || awaySince != nil { return client.unassign() }
+        do throws(KafkaFailure) {
+            let found = places.isEmpty ? [] : try client.committed(places, within: Self.askLimit)
+            let positions = found.map { CommitNote.current($0, made: member.settings.made) }
+            // Asked for together; librdkafka would ask for each by itself, behind a fetch that waits.
+            let fresh = positions.filter { $0.offset < 0 && member.floors[$0.place] == nil }
+            let begins = try client.offsets(
+                fresh.map { KafkaPosition(place: $0.place, offset: KafkaPosition.beginning) },
+                within: Self.askLimit
+            )
+            let floors = member.floors.merging(begins.filter { $0.value >= 0 }) { floor, _ in floor }
+            let now = now
+            let (starts, joining) = member.shared.withLock { shared in
+                let starts = shared.state.assign(positions, floors: floors, now: now)
+                shared.hasJoined = true
+                shared.trouble = nil
+                defer { shared.joining = [] }
+                return (starts, shared.joining)
+            }
+            arriving = nil
+            try client.assign(starts + [KafkaPosition(place: KafkaRegistry.place, offset: member.registry.next)])
+            for continuation in joining { continuation.resume() }
+        } catch {
+            // Without knowing where the group is, reading would repeat or skip.
+            member.log.failure(error)
+            arriving = (places, now + .milliseconds(500))
+        }
+    }
+
+    private mutating func revoke(isLost: Bool) {
+        arriving = nil
+        if isLeaving {
+            owesUnassign = true
+            return
+        }
+        if isLost || awaySince != nil { return letGo(isLost: true) }
+        member.shared.withLock { $0.state.isDraining = true }
+        drainEnd = now + min(GroupMember.drainLimit, member.settings.trust)
+    }
+
+    /// Gives the partitions back to the group.
+    private mutating func letGo(isLost: Bool) {
+        drainEnd = nil
+        isJoined = false
+        let last = member.shared.withLock { $0.state.release(isLost: isLost) }
+        if !last.isEmpty { commitAndWait(last) }
+        refuseConfirmations()
+        client.unassign()
+    }
+
+    private mutating func committed(_ failure: KafkaFailure?) {
+        commits = max(0, commits - 1)
+        let now = now
+        let isNothing = failure?.name == "_NO_OFFSET"
+        let failure = isNothing ? nil : failure
+        refusal = failure
+        if let failure {
+            member.log.logger.info(
+                "a commit was not taken; what it covers may come again",
+                metadata: [LogKeys.error: "\(failure)", LogKeys.group: "\(member.settings.group)"]
+            )
+        }
+        let isFenced = ["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "FENCED_INSTANCE_ID"].contains(failure?.name)
+        let answers = member.shared.withLock { shared in
+            shared.state.endCommit(failure, now: now)
+            if failure == nil { shared.trouble = nil }
+            let committed = shared.state.committed
+            let done = shared.confirmations.filter { isFenced || $0.sequence <= committed }
+            shared.confirmations.removeAll { isFenced || $0.sequence <= committed }
+            return done.map { ($0.continuation, $0.sequence <= committed) }
+        }
+        for (continuation, isDone) in answers { continuation.resume(returning: isDone) }
+    }
+
+    private func refuseConfirmations() {
+        let waiting = member.shared.withLock { shared in
+            defer { shared.confirmations = [] }
+            return shared.confirmations
+        }
+        for confirmation in waiting { confirmation.continuation.resume(returning: false) }
+    }
+
+    // MARK: - Watching
+
+    /// Whether there is something for consumers, and none of them waits for it.
+    private func isNeglected(_ shared: borrowing GroupMember.Shared) -> Bool {
+        awaySince == nil && !shared.state.slots.isEmpty && shared.receivers.isEmpty
+            && (shared.state.buffered > 0 || !shared.state.inFlight.isEmpty)
+    }
+
+    /// Gives the messages to other members when nobody here asks for them, and takes part again when somebody does.
+    ///
+    /// librdkafka sees that this thread polls, and no more.
+    private mutating func watch() {
+        let now = now
+        if let since = awaySince {
+            guard member.shared.withLock({ $0.lastCall > since && !$0.isStopping }) else { return }
+            awaySince = nil
+            member.shared.withLock { $0.isAway = false }
+            do throws(KafkaFailure) {
+                try client.subscribe(member.settings.roles.keys.sorted())
+            } catch {
+                member.log.failure(error)
+            }
+            return
+        }
+        let isOver = member.shared.withLock { shared in
+            guard isNeglected(shared), now - shared.lastCall >= member.pollTimeout else { return false }
+            shared.isAway = true
+            return true
+        }
+        guard isOver else { return }
+        member.log.logger.warning(
+            "nobody has asked for messages for \(member.pollTimeout); other members of the group get them",
+            metadata: [LogKeys.queue: "\(member.settings.queue)", LogKeys.group: "\(member.settings.group)"]
+        )
+        awaySince = now
+        arriving = nil
+        drainEnd = nil
+        let last = member.shared.withLock { $0.state.release(isLost: false) }
+        if !last.isEmpty { commitAndWait(last) }
+        refuseConfirmations()
+        client.unsubscribe()
+    }
+
+    // MARK: - Work
+
+    private mutating func work() {
+        let (now, wall) = (now, member.wall)
+        let (answers, moves, flow, positions, late) = member.shared.withLock { shared in
+            shared.state.advance(now: now, wall: wall)
+            let answers = shared.state.serve(now: now, wall: wall).compactMap { answer in
+                shared.receivers.removeValue(forKey: answer.id).map { ($0, answer.deliveries) }
+            }
+            let moves = shared.state.moves
+            shared.state.moves = []
+            let positions = arriving == nil ? shared.state.beginCommit(now: now) : []
+            let late = shared.confirmations.filter { $0.deadline <= now }
+            if !late.isEmpty { shared.confirmations.removeAll { $0.deadline <= now } }
+            return (answers, moves, shared.state.flow(), positions, late)
+        }
+        for (continuation, deliveries) in answers { continuation.resume(returning: deliveries) }
+        for confirmation in late { confirmation.continuation.resume(returning: false) }
+        if !flow.pause.isEmpty { client.pause(flow.pause) }
+        if !flow.resume.isEmpty { client.resume(flow.resume) }
+        if !positions.isEmpty { commit(positions) }
+        let isDirty = !positions.isEmpty
+        let isTime = member.shared.withLock { shared in
+            if isDirty { shared.cleaning = shared.cleaning ?? now + member.cleanInterval }
+            guard let cleaning = shared.cleaning, now >= cleaning else { return false }
+            shared.cleaning = nil
+            return true
+        }
+        if isTime { member.removeFinished() }
+        if !moves.isEmpty { start(moves) }
+    }
+
+    private mutating func commit(_ positions: [KafkaPosition]) {
+        commits += 1
+        do throws(KafkaFailure) {
+            try client.commit(positions)
+        } catch {
+            committed(error)
+        }
+    }
+
+    /// Writes copies beside this thread.
+    private func start(_ moves: [MemberState.Move]) {
+        let member = member
+        Task {
+            let failures = await member.write(moves)
+            let wall = member.wall
+            member.shared.withLock { shared in
+                for (move, failure) in zip(moves, failures) {
+                    shared.state.conclude(move, isWritten: failure == nil, wall: wall)
+                }
+            }
+            if let failure = failures.compactMap({ $0 }).first {
+                member.log.logger.warning(
+                    "a message could not be moved and stays where it is; it is tried again",
+                    metadata: [LogKeys.error: "\(failure)"]
+                )
+            }
+            member.nudge()
+        }
+    }
+
+    // MARK: - Ending
+
+    /// Commits and waits for the answer, but not for ever.
+    private mutating func commitAndWait(_ positions: [KafkaPosition]) {
+        let end = now + GroupMember.leaveLimit
+        while true {
+            commit(positions)
+            while commits > 0, now < end {
+                // Records cannot come in any more: their partitions are gone.
+                if let event = client.poll(for: max(.zero, end - now)) { handle(event) }
+            }
+            // While the group moves to another coordinator the old one takes nothing.
+            guard let refusal, KafkaErrors.error(refusal, queue: member.settings.queue).code == .unavailable else {
+                break
+            }
+            let pause = min(.milliseconds(100), end - now)
+            guard pause > .zero else { break }
+            if let event = client.poll(for: pause) { handle(event) }
+        }
+        commits = 0
+    }
+
+    private mutating func leave() {
+        // Settlements that are being written end first; their time is bounded by the producer's.
+        let end = now + GroupMember.leaveLimit
+        isLeaving = true
+        member.shared.withLock { $0.state.isDraining = true }
+        while now < end, member.shared.withLock({ $0.state.inFlight.values.contains(where: \.isSettling) }) {
+            if let event = client.poll(for: .milliseconds(20)) { handle(event) }
+        }
+        awaitRebalance()
+        owesUnassign = owesUnassign || drainEnd != nil || arriving != nil
+        let last = member.shared.withLock { $0.state.release(isLost: $0.lost != nil) }
+        // First of all, so that a commit that the group refuses does not make librdkafka join again; it leaves once the
+        // partitions are given back.
+        client.leave()
+        if !last.isEmpty { commitAndWait(last) }
+        refuseConfirmations()
+        if owesUnassign { client.unassign() }
+        let limit = now + GroupMember.leaveLimit
+        while !client.hasLeft, now < limit {
+            switch client.poll(for: .milliseconds(100)) {
+            case .assigned, .revoked: client.unassign()
+            case .log(let line)?: member.log.line(line)
+            default: break
+            }
+        }
+    }
+
+    /// Lets a rebalance end that is under way.
+    ///
+    /// The broker reads nothing from a client whose request to join it has not answered, so what asks to leave would be lost
+    /// with the connection, and the others would wait for us until our session is over.
+    private mutating func awaitRebalance() {
+        let limit = now + GroupMember.rebalanceLimit
+        while !isJoined, awaySince == nil, now < limit {
+            if member.shared.withLock({ $0.trouble != nil || $0.lost != nil }) { return }
+            if let event = client.poll(for: min(.milliseconds(500), limit - now)) { handle(event) }
+        }
+    }
+
+    private func end() {
+        member.drop()
+        let (receivers, ending, joining) = member.shared.withLock { shared in
+            shared.hasEnded = true
+            shared.state.waiters = []
+            defer {
+                shared.receivers = [:]
+                shared.ending = []
+                shared.joining = []
+            }
+            return (Array(shared.receivers.values), shared.ending, shared.joining)
+        }
+        for continuation in receivers { continuation.resume(throwing: member.lost ?? member.closed) }
+        for continuation in joining { continuation.resume(throwing: member.lost ?? member.closed) }
+        for continuation in ending { continuation.resume() }
+    }
+}
+#endif
