@@ -222,6 +222,7 @@ struct QueueHistory {
     ///   - key: The message and its group.
     ///   - order: The point.
     ///   - time: Until when it counts, too, that a consumer finds its connection broken: the broker may have known before.
+    /// - Returns: The number.
     func lives(_ key: Key, before order: Int, breaksUntil time: Duration? = nil) -> Int {
         let published = publications[key.id, default: []].filter {
             $0.outcome.isPossible && $0.event.begin.order < order
