@@ -384,8 +384,9 @@ let package = Package(
         .testTarget(
             name: "MigrationTests",
             dependencies: [
-                "MessagingMigration", "MessagingRedis", "MessagingSQLite", "Messaging", "BrokerSupport", "TestSupport",
-                "queue-child", "mq", logging,
+                "MessagingMigration", "MessagingRabbitMQ", "MessagingRedis", "MessagingSQLite", "Messaging",
+                "BrokerSupport",
+                "TestSupport", "queue-child", "mq", logging,
             ],
             path: "Integration/MigrationTests",
             swiftSettings: settings

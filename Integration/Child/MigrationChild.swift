@@ -5,10 +5,12 @@ import Messaging
 import MessagingMigration
 import Synchronization
 
-/// Carries out a migration, and kills itself at a failpoint when the environment says so.
+/// Carries out a migration, and kills or stops itself at a failpoint when the environment says so.
 enum MigrationChild {
     /// `EFFECT.SIDE:HIT`, such as `restore.after:2`.
     private static let variable = "MQ_CHILD_FAILPOINT"
+    /// Set when it is to stop there and not to die.
+    private static let stopVariable = "MQ_CHILD_STOPS"
 
     static func run(
         from source: MigrationSide,
@@ -22,6 +24,7 @@ enum MigrationChild {
             let parts = text.split(separator: ":")
             return (String(parts.first ?? ""), parts.last.flatMap { Int($0) } ?? 1)
         }
+        let signal = ProcessInfo.processInfo.environment[stopVariable] == nil ? SIGKILL : SIGSTOP
         let journal = try MigrationJournal(path: journal)
         var migrator = Migrator(
             journal: journal,
@@ -34,12 +37,15 @@ enum MigrationChild {
                 patience: .seconds(30)
             )
         )
+        // Several pages of the few messages that a test has time for.
+        migrator.page = 64
         migrator.failpoints = Failpoints { point in
             let count = counts.withLock { counts in
                 counts["\(point)", default: 0] += 1
                 return counts["\(point)"] ?? 0
             }
-            if let trip, trip.0 == "\(point)", trip.1 == count { kill(getpid(), SIGKILL) }
+            // To this thread, so that it does not go on for a moment.
+            if let trip, trip.0 == "\(point)", trip.1 == count { raise(signal) }
         }
         switch command {
         case "rollback": _ = try await migrator.rollback(name)

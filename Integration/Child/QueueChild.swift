@@ -26,6 +26,7 @@ struct QueueChild {
                queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
                queue-child rabbitmq URL MESSAGES               measures RabbitMQ beside plain librabbitmq
                queue-child migrate FROM TO JOURNAL QUEUE apply|rollback   moves a queue
+               queue-child follow URL JOURNAL QUEUE COUNT      publishes to a queue that may move
                queue-child kafka URL MESSAGES BYTES            measures Kafka beside plain librdkafka
                queue-child rounds URL COUNT                    opens, consumes and closes so many times
         """
@@ -54,6 +55,13 @@ struct QueueChild {
                 words[4],
                 words[5]
             )
+        case ("follow", 5):
+            try await FollowerChild.run(
+                MigrationSide(try open(words[1]), label: words[1]),
+                journal: words[2],
+                words[3],
+                count: Int(words[4]) ?? 0
+            ) { label in try open(label) }
         case ("throughput", 3): try await ThroughputChild.run(file: words[1], messages: Int(words[2]) ?? 0)
         #endif
         #if RabbitMQ

@@ -16,6 +16,9 @@ struct MigrationLiveTests {
 
     static let pairs =
         [["sqlite", "sqlite"]] + (PrivateRedis.isInstalled ? [["sqlite", "redis"], ["redis", "sqlite"]] : [])
+        + (PrivateRabbitMQ.isInstalled ? [["sqlite", "rabbitmq"], ["rabbitmq", "sqlite"]] : [])
+        + (PrivateRedis.isInstalled && PrivateRabbitMQ.isInstalled
+            ? [["redis", "rabbitmq"], ["rabbitmq", "redis"]] : [])
 
     /// What the clients have seen.
     private struct Ledger: Sendable {
@@ -69,7 +72,11 @@ struct MigrationLiveTests {
             }
             let words = ["--queue", MigrationPlace.name]
             let sides = ["--from", place.sourceURL, "--to", place.targetURL]
-            let losses = ["--accept-loss", "durability"]
+            // What RabbitMQ cannot do, and a Redis that is not told to be as safe as a disk.
+            let losses = [
+                "durability", "deduplication", "id-conflict", "schedule-list", "atomic-move", "confirmed-settle",
+            ]
+            .flatMap { ["--accept-loss", $0] }
             let plan = try await mq(place, ["migrate", "plan"] + words + sides)
             #expect(plan.status == 0, "\(plan.errors)")
             #expect(plan.output.contains("→ 20 scheduled messages"))

@@ -2,6 +2,7 @@ import BrokerSupport
 import Foundation
 import Logging
 import Messaging
+import MessagingRabbitMQ
 import MessagingRedis
 import MessagingSQLite
 
@@ -29,26 +30,32 @@ struct Trace: Hashable, CustomStringConvertible {
     var description: String { "\(place) \(state) \(attempts)/\(failures)" }
 }
 
-/// A folder with SQLite files and a journal, and a Redis server when one is needed.
+/// A folder with SQLite files and a journal, and the servers that are needed.
 final class MigrationPlace: Sendable {
     static let name = "orders"
     static let groups = ["billing", "shipping"]
 
     let folder: URL
     private let redis: PrivateRedis?
+    private let rabbitMQ: PrivateRabbitMQ?
     let sourceURL: String
     let targetURL: String
 
-    /// Makes a place between two of `sqlite` and `redis`.
+    /// Makes a place between two of `sqlite`, `redis` and `rabbitmq`.
     init(from source: String, to target: String) throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "mq-migration-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
-        let redis = source == "redis" || target == "redis" ? try PrivateRedis() : nil
+        let redis = [source, target].contains("redis") ? try PrivateRedis() : nil
+        let rabbitMQ = [source, target].contains("rabbitmq") ? try PrivateRabbitMQ() : nil
         func url(_ kind: String, _ file: String) -> String {
-            kind == "redis" ? redis?.url ?? "" : "sqlite:\(folder.appending(path: file).path)"
+            switch kind {
+            case "redis": redis?.url ?? ""
+            case "rabbitmq": rabbitMQ?.url ?? ""
+            default: "sqlite:\(folder.appending(path: file).path)"
+            }
         }
         (sourceURL, targetURL) = (url(source, "a.sqlite"), url(target, "b.sqlite"))
-        (self.folder, self.redis) = (folder, redis)
+        (self.folder, self.redis, self.rabbitMQ) = (folder, redis, rabbitMQ)
     }
 
     deinit { try? FileManager.default.removeItem(at: folder) }
@@ -58,12 +65,16 @@ final class MigrationPlace: Sendable {
         [
             "MQ_MIGRATION_JOURNAL": journal, "MQ_MIGRATION_LEASE": "300ms",
             "MQ_SQLITE_URL": "sqlite:\(folder.path)/x.sqlite",
-        ]
+        ].merging(rabbitMQ.map { ["MQ_RABBITMQ_URL": $0.url] } ?? [:]) { $1 }
     }
 
     func open(_ url: String) throws -> any MessageQueue {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         if url.hasPrefix("sqlite:") { return SQLiteQueue(try SQLiteConfiguration(url: url), logger: logger) }
+        if url.hasPrefix("amqp:") {
+            // Its label says where it is and nothing else.
+            return RabbitMQQueue(try RabbitMQConfiguration(url: rabbitMQ?.url ?? url), logger: logger)
+        }
         return RedisQueue(try RedisConfiguration(url: url), logger: logger)
     }
 
@@ -75,11 +86,29 @@ final class MigrationPlace: Sendable {
         _ = try redis?.cli("FLUSHALL")
     }
 
-    func child(_ command: String, failpoint: String? = nil) throws -> MQProcess {
-        try MQProcess(
+    /// A process that carries a migration out.
+    ///
+    /// - Parameters:
+    ///   - command: What it does.
+    ///   - failpoint: Where it kills itself.
+    ///   - stops: Whether it only stops there.
+    /// - Returns: The process.
+    /// - Throws: When it cannot be started.
+    func child(_ command: String, failpoint: String? = nil, stops: Bool = false) throws -> MQProcess {
+        var environment = failpoint.map { ["MQ_CHILD_FAILPOINT": $0] } ?? [:]
+        if stops { environment["MQ_CHILD_STOPS"] = "1" }
+        return try MQProcess(
             ["migrate", sourceURL, targetURL, journal, Self.name, command],
             program: MQProcess.built("queue-child"),
-            environment: failpoint.map { ["MQ_CHILD_FAILPOINT": $0] } ?? [:]
+            environment: environment
+        )
+    }
+
+    /// A process that publishes `live-0`, `live-1`, … and follows the migration.
+    func publisher(_ count: Int) throws -> MQProcess {
+        try MQProcess(
+            ["follow", sourceURL, journal, Self.name, String(count)],
+            program: MQProcess.built("queue-child")
         )
     }
 
@@ -132,16 +161,18 @@ final class MigrationPlace: Sendable {
         )
     }
 
-    /// Everything that a side holds.
+    /// Everything that a side holds and can list.
     func contents(_ url: String) async throws -> [Trace] {
         let queue = try open(url)
         guard let transfer = queue.transfer else { return [] }
         guard try await definition(queue) != nil else { return [] }
         var found: [Trace] = []
+        let unlisted = try await transfer.limits().unlisted
         let ofGroups = [StoredMessage.State.ready, .inFlight, .waiting].flatMap { state in
             Self.groups.map { (state, $0 as String?) }
         }
-        for (state, group) in ofGroups + [(.scheduled, nil), (.dead, nil), (.reserved, nil)] {
+        for (state, group) in ofGroups + [(.scheduled, nil), (.dead, nil), (.reserved, nil)]
+        where unlisted[state] == nil {
             var cursor: String?
             repeat {
                 let page = try await transfer.stored(

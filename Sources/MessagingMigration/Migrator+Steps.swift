@@ -188,6 +188,7 @@ extension Migrator {
             to: try side(migration.to),
             pace: pace,
             failpoints: failpoints,
+            page: page,
             fault: fault,
             stillOurs: { try await keepControl(migration) }
         )

@@ -22,6 +22,8 @@ public struct Migrator: Sendable {
     private let owner = MessageID.make().rawValue
     /// Where tests end the process.
     package var failpoints = Failpoints.none
+    /// How many messages are moved at a time where a crash doubles none.
+    package var page = 500
     var fault: Mover.Fault?
     var comparesCounts = false
     /// Lets gates through that are shut, for the tests that prove what finds that.

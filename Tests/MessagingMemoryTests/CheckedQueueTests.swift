@@ -47,6 +47,8 @@ private struct TrustingQueue: QueueDecorator {
         )
     }
 
+    var transfer: (any QueueTransfer)? { claims(.transfer) ? base.transfer : nil }
+
     func declare(_ definition: QueueDefinition) async throws(QueueError) {
         try trust(claims(.keyedOrder) || definition.ordering == .unordered)
         try trust(claims(.boundedQueue) || definition.maxReady == nil)

@@ -99,6 +99,8 @@ final class World: Sendable {
             ),
             report: { progress in self.steps.withLock { $0.append(progress) } }
         )
+        // Several pages of the few messages that a test has time for.
+        migrator.page = 64
         change(&migrator)
         return migrator
     }

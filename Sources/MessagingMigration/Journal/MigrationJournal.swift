@@ -26,7 +26,7 @@ public final class MigrationJournal: Sendable {
         configuration.label = "mq-migration"
         configuration.busyMode = .timeout(10)
         configuration.prepareDatabase { database in
-            try database.execute(sql: "PRAGMA journal_mode = WAL")
+            try Self.useLog(database)
             try database.execute(sql: "PRAGMA synchronous = FULL")
         }
         do {
@@ -48,6 +48,23 @@ public final class MigrationJournal: Sendable {
     /// - Parameter path: Where it would be.
     /// - Returns: Whether a file is there.
     public static func exists(at path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+
+    /// Switches a new file to write-ahead logging, which it keeps.
+    ///
+    /// SQLite does not wait for whoever does the same at this moment (its busy handler is only asked by a connection
+    /// that has no transaction yet, and this one has begun one to read the header), so an empty transaction, which does
+    /// wait, stands between two tries.
+    private static func useLog(_ database: Database) throws {
+        for _ in 0..<100 {
+            do {
+                try database.execute(sql: "PRAGMA journal_mode = WAL")
+                return
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {
+                try database.inTransaction(.immediate) { .commit }
+            }
+        }
+        try database.execute(sql: "PRAGMA journal_mode = WAL")
+    }
 
     private static func failure(_ error: any Error, _ path: String) -> MigrationError {
         if let error = error as? MigrationError { return error }
@@ -143,23 +160,30 @@ public final class MigrationJournal: Sendable {
 
     // MARK: - Intents
 
-    /// Writes down that messages are to go over; those that are known begin again.
-    func intend(_ intents: [Intent], of migration: Migration) async throws {
+    /// Writes down that messages are to go over, and that others have left; those that are known begin again.
+    func intend(_ intents: [Intent], removed: [String] = [], of migration: Migration) async throws {
         try await write { database in
+            try Self.mark(removed, .removed, nil, migration, database)
             for intent in intents { try IntentRow(intent, migration).insert(database, onConflict: .replace) }
         }
     }
 
     func mark(_ ids: [String], _ state: Intent.State, reason: String? = nil, of migration: Migration) async throws {
         guard !ids.isEmpty else { return }
-        try await write { database in
-            let update = try database.cachedStatement(
-                sql: "UPDATE intent SET state = ?, reason = ? WHERE migration = ? AND leg = ? AND id = ?"
-            )
-            for id in ids {
-                try update.execute(arguments: [state.rawValue, reason, migration.id, migration.leg, id])
-            }
-        }
+        try await write { database in try Self.mark(ids, state, reason, migration, database) }
+    }
+
+    private static func mark(
+        _ ids: [String],
+        _ state: Intent.State,
+        _ reason: String?,
+        _ migration: Migration,
+        _ database: Database
+    ) throws {
+        let update = try database.cachedStatement(
+            sql: "UPDATE intent SET state = ?, reason = ? WHERE migration = ? AND leg = ? AND id = ?"
+        )
+        for id in ids { try update.execute(arguments: [state.rawValue, reason, migration.id, migration.leg, id]) }
     }
 
     /// The states of messages by name; those that nobody wrote down are missing.

@@ -96,12 +96,22 @@ public struct MigrationSide: Sendable {
 }
 
 /// The messages of a queue in one state, page by page; none where there is no such queue or group.
+///
+/// How many messages a page has follows from how large those of the page before were, so that large bodies do not fill the
+/// memory.
 struct StoredPages {
+    /// The bytes that a page is meant to have at most.
+    private static let bytes = 16 << 20
+    /// What a message takes beside its body, about.
+    private static let overhead = 256
+    private static let first = 32
+
     private let transfer: any QueueTransfer
     private let queue: String
     private let state: StoredMessage.State
     private let group: String?
-    private let size: Int
+    private let most: Int
+    private var size: Int
     private var cursor: String?
     private var isOver = false
 
@@ -110,7 +120,8 @@ struct StoredPages {
         self.queue = queue
         self.state = state
         self.group = group
-        self.size = size
+        most = size
+        self.size = min(size, Self.first)
     }
 
     mutating func next() async throws -> [StoredMessage]? {
@@ -126,6 +137,10 @@ struct StoredPages {
         }
         cursor = page.next
         isOver = page.next == nil
+        if !page.elements.isEmpty {
+            let found = page.elements.reduce(0) { $0 + $1.message.body.count + Self.overhead }
+            size = max(1, min(most, Self.bytes / (found / page.elements.count)))
+        }
         return page.elements
     }
 }

@@ -12,6 +12,7 @@ import struct Foundation.Date
 /// A crash anywhere leaves each message on at least one side, and what is carried out again is recognised: by the name
 /// under which it was written in, and by the journal.
 struct Mover: Sendable {
+    /// The most messages that are on their way at a time where a crash may double them.
     static let window = MigrationSide.window
     /// How often an answer that never came is asked for again before the move stops.
     private static let tries = 3
@@ -28,6 +29,8 @@ struct Mover: Sendable {
         var moved = 0
         /// How many could not go over now and can later.
         var deferred = 0
+        /// What has left the old side, and is not written down as gone yet.
+        var gone: [String] = []
     }
 
     let journal: MigrationJournal
@@ -36,6 +39,8 @@ struct Mover: Sendable {
     let to: MigrationSide
     let pace: Pace
     let failpoints: Failpoints
+    /// The most messages that are on their way at a time where a crash doubles none: reserved here and recognised there.
+    let page: Int
     var fault: Fault?
     /// Throws when this process no longer carries the migration out.
     let stillOurs: @Sendable () async throws -> Void
@@ -75,7 +80,8 @@ struct Mover: Sendable {
             }
         }
         try await remove(removable)
-        _ = try await carry(carried)
+        try await close(removable.map(\.id))
+        try await close(carry(carried).gone)
     }
 
     /// Closes what went over and is no longer reserved: it was removed, or others settle its delivery.
@@ -97,21 +103,25 @@ struct Mover: Sendable {
     /// Carries over what is in one state.
     func move(_ state: StoredMessage.State, group: String?, onlyGroup: String?) async throws -> Pass {
         var pass = Pass()
-        var pages = try from.pages(state, of: queue, group: group, size: Self.window)
+        let size = try await to.transfer().limits().restoresAgain == nil ? self.page : Self.window
+        var pages = try from.pages(state, of: queue, group: group, size: size)
         while let page = try await pages.next() {
             guard !page.isEmpty else { continue }
-            let done = try await move(page.map { adopted($0, onlyGroup) }, onlyGroup)
+            let done = try await move(page.map { adopted($0, onlyGroup) }, onlyGroup, after: pass.gone)
             pass.moved += done.moved
             pass.deferred += done.deferred
+            pass.gone = done.gone
             try await pace.wait(after: done.moved)
         }
+        try await close(pass.gone)
         return pass
     }
 
-    private func move(_ page: [StoredMessage], _ onlyGroup: String?) async throws -> Pass {
+    /// What left the old side before is written down with what comes now.
+    private func move(_ page: [StoredMessage], _ onlyGroup: String?, after gone: [String]) async throws -> Pass {
         try await stillOurs()
         let planned = page.map { Intent($0, migration) }
-        try await failpoints.around(.intend) { try await journal.intend(planned, of: migration) }
+        try await intend(planned, after: gone)
         let ids = page.map(\.id)
         let reserved = try await failpoints.around(.reserve) {
             fault == .skipsReserving ? ids : try await from.transfer().reserve(ids, of: queue)
@@ -121,9 +131,10 @@ struct Mover: Sendable {
         // What has changed since it was listed has another name now; what was handled meanwhile is gone.
         let names = Set(now.map(\.id))
         try await journal.mark(planned.map(\.id).filter { !names.contains($0) }, .left, of: migration)
-        let changed = now.filter { intent in !planned.contains { $0.id == intent.id } }
+        let expected = Set(planned.map(\.id))
+        let changed = now.filter { !expected.contains($0.id) }
         if !changed.isEmpty {
-            try await failpoints.around(.intend) { try await journal.intend(changed, of: migration) }
+            try await intend(changed)
         }
         var pass = try await carry(taken)
         pass.deferred += page.count - taken.count
@@ -178,7 +189,22 @@ struct Mover: Sendable {
             }
         }
         try await remove(confirmed)
-        return Pass(moved: confirmed.count, deferred: later.count)
+        return Pass(moved: confirmed.count, deferred: later.count, gone: names)
+    }
+
+    private func intend(_ intents: [Intent], after gone: [String] = []) async throws {
+        let write = { () async throws in
+            try await failpoints.around(.intend) {
+                try await journal.intend(intents, removed: gone, of: migration)
+            }
+        }
+        if gone.isEmpty { try await write() } else { try await failpoints.around(.removed, write) }
+    }
+
+    /// Writes down that messages have left the old side.
+    private func close(_ gone: [String]) async throws {
+        guard !gone.isEmpty else { return }
+        try await failpoints.around(.removed) { try await journal.mark(gone, .removed, of: migration) }
     }
 
     private func renamed(_ stored: StoredMessage, _ intent: Intent) -> StoredMessage {
@@ -221,10 +247,6 @@ struct Mover: Sendable {
             if fault == .skipsReserving { _ = try await from.transfer().reserve(sources, of: queue) }
             return try await from.transfer().removeReserved(sources, of: queue)
         }
-        if fault == .removesBeforeConfirming { return }
-        try await failpoints.around(.removed) {
-            try await journal.mark(intents.map(\.id), .removed, of: migration)
-        }
     }
 
     // MARK: - What is ready
@@ -252,14 +274,16 @@ struct Mover: Sendable {
     }
 
     private func empty(_ consumer: any QueueConsumer) async throws -> Pass {
-        var moved = 0
+        var pass = Pass()
         var deliveries = try await take(consumer)
         while !deliveries.isEmpty {
-            moved += try await carry(deliveries, by: consumer)
+            pass.gone = try await carry(deliveries, by: consumer, after: pass.gone)
+            pass.moved += pass.gone.count
             try await pace.wait(after: deliveries.count)
             deliveries = try await take(consumer)
         }
-        return Pass(moved: moved)
+        try await close(pass.gone)
+        return pass
     }
 
     private func take(_ consumer: any QueueConsumer) async throws -> [Delivery] {
@@ -267,9 +291,13 @@ struct Mover: Sendable {
         return try await failpoints.around(.take) { try await consumer.receive(max: Self.window, wait: .zero) }
     }
 
-    private func carry(_ deliveries: [Delivery], by consumer: any QueueConsumer) async throws -> Int {
+    private func carry(
+        _ deliveries: [Delivery],
+        by consumer: any QueueConsumer,
+        after gone: [String]
+    ) async throws -> [String] {
         let intents = deliveries.map { Intent($0, migration) }
-        try await failpoints.around(.intend) { try await journal.intend(intents, of: migration) }
+        try await intend(intents, after: gone)
         let messages = zip(deliveries, intents).map { delivery, intent in
             StoredMessage(
                 id: intent.id,
@@ -303,9 +331,8 @@ struct Mover: Sendable {
         try await failpoints.around(.done) { [names] in try await journal.mark(names, .done, of: migration) }
         if !back.isEmpty { _ = try await consumer.settle(back.map { SettleRequest($0.receipt, .release) }) }
         try await failpoints.around(.settle) { [confirmed] in try await settle(confirmed, by: consumer) }
-        try await failpoints.around(.removed) { [names] in try await journal.mark(names, .removed, of: migration) }
         if let first = outcomes.compactMap(\.error).first, confirmed.isEmpty { throw first }
-        return confirmed.count
+        return names
     }
 
     private func settle(_ deliveries: [Delivery], by consumer: any QueueConsumer) async throws {

@@ -103,7 +103,9 @@ extension Backends {
         timeout: Duration?,
         logger: Logger
     ) throws -> OpenBackend {
-        let known = ["redis_url", "rabbitmq_url", "sqlite_url", "backend"].compactMap { settings.value($0) }
+        let known = ["redis_url", "rabbitmq_url", "kafka_url", "sqlite_url", "backend"].compactMap {
+            settings.value($0)
+        }
         for value in known {
             // What cannot be used is told to whoever asks for it.
             let opened = try? open(
