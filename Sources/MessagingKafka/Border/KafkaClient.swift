@@ -36,6 +36,8 @@ final class KafkaClient: @unchecked Sendable {
 
     private let handle: OpaquePointer
     private let queue: OpaquePointer
+    /// Where the records of partitions go that are read only as far as there is room; members have it.
+    private let store: OpaquePointer?
     private let role: Role
     private let tables = Mutex(Tables())
 
@@ -92,12 +94,25 @@ final class KafkaClient: @unchecked Sendable {
             throw Self.noMemory
         }
         self.queue = queue
+        store = role == .member ? rd_kafka_queue_new(handle) : nil
+        if let store {
+            // Called by a thread of librdkafka when a record comes into the empty store.
+            rd_kafka_queue_cb_event_enable(
+                store,
+                { _, queue in rd_kafka_queue_yield(queue.map { OpaquePointer($0) }) },
+                UnsafeMutableRawPointer(queue)
+            )
+        }
         if role != .reader { rd_kafka_set_log_queue(handle, queue) }
     }
 
     deinit {
         for topic in tables.withLock({ $0.topics.values }) { rd_kafka_topic_destroy(topic) }
         if let closing = tables.withLock({ TopicBox($0.closing) }).pointer { rd_kafka_queue_destroy(closing) }
+        if let store {
+            rd_kafka_queue_cb_event_enable(store, nil, nil)
+            rd_kafka_queue_destroy(store)
+        }
         rd_kafka_queue_destroy(queue)
         switch role {
         // It is in no group; without closing, a partition that is about to stop keeps librdkafka from ending.
@@ -148,10 +163,7 @@ final class KafkaClient: @unchecked Sendable {
         guard let event = rd_kafka_queue_poll(source, Self.milliseconds(duration)) else { return nil }
         defer { rd_kafka_event_destroy(event) }
         switch rd_kafka_event_type(event) {
-        case RD_KAFKA_EVENT_FETCH:
-            guard let message = rd_kafka_event_message_next(event) else { return .other }
-            if message.pointee.err != RD_KAFKA_RESP_ERR_NO_ERROR { return .failure(Self.failure(message.pointee.err)) }
-            return .record(place(of: message), Self.record(message))
+        case RD_KAFKA_EVENT_FETCH: return fetched(event)
         case RD_KAFKA_EVENT_DR: return .delivered(Self.reports(event))
         case RD_KAFKA_EVENT_REBALANCE:
             let places = Self.positions(rd_kafka_event_topic_partition_list(event)).map(\.place)
@@ -176,6 +188,21 @@ final class KafkaClient: @unchecked Sendable {
             return rd_kafka_event_stats(event).map { .statistics(String(cString: $0)) } ?? .other
         default: return .other
         }
+    }
+
+    /// The next record of the partitions that were assigned to be read apart, without waiting.
+    ///
+    /// What is not asked for stays in librdkafka, which then fetches no more. Pausing would throw it away.
+    func pollStore() -> KafkaEvent? {
+        guard let store, let event = rd_kafka_queue_poll(store, 0) else { return nil }
+        defer { rd_kafka_event_destroy(event) }
+        return rd_kafka_event_type(event) == RD_KAFKA_EVENT_FETCH ? fetched(event) : .other
+    }
+
+    private func fetched(_ event: OpaquePointer) -> KafkaEvent {
+        guard let message = rd_kafka_event_message_next(event) else { return .other }
+        if message.pointee.err != RD_KAFKA_RESP_ERR_NO_ERROR { return .failure(Self.failure(message.pointee.err)) }
+        return .record(place(of: message), Self.record(message))
     }
 
     /// Ends a wait in ``poll(for:)``, now or when it begins.
@@ -393,9 +420,22 @@ final class KafkaClient: @unchecked Sendable {
     func unsubscribe() { rd_kafka_unsubscribe(handle) }
 
     /// Begins to read partitions from given offsets; answers an ``KafkaEvent/assigned(_:)``.
-    func assign(_ positions: [KafkaPosition]) throws(KafkaFailure) {
+    ///
+    /// - Parameters:
+    ///   - positions: The partitions, and where to begin.
+    ///   - apart: Those whose records are asked for with ``pollStore()``.
+    /// - Throws: `KafkaFailure`.
+    func assign(_ positions: [KafkaPosition], apart: Set<TopicPartition> = []) throws(KafkaFailure) {
         let list = Self.list(positions)
         defer { rd_kafka_topic_partition_list_destroy(list) }
+        for place in apart {
+            // Before the partition begins: librdkafka leaves a queue alone that was forwarded.
+            guard let store, let own = rd_kafka_queue_get_partition(handle, place.topic, place.partition) else {
+                continue
+            }
+            rd_kafka_queue_forward(own, store)
+            rd_kafka_queue_destroy(own)
+        }
         try Self.check(rd_kafka_assign(handle, list))
     }
 

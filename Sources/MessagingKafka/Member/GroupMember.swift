@@ -32,6 +32,8 @@ final class GroupMember: Sendable {
         var ending: [CheckedContinuation<Void, Never>] = []
         /// When the thread wakes by itself.
         var wakes: Duration = .zero
+        /// The thread reads nothing because there is no room.
+        var isFull = false
         /// The last thing that kept librdkafka from the broker, and since when.
         var trouble: (failure: KafkaFailure, since: Duration)?
     }
@@ -243,7 +245,7 @@ final class GroupMember: Sendable {
         let now = clock.now()
         let isNeeded = shared.withLock { shared in
             guard
-                !shared.state.moves.isEmpty || shared.state.isDraining
+                !shared.state.moves.isEmpty || shared.state.isDraining || (shared.isFull && shared.state.room() > 0)
                     || now + shared.state.idle(now: now, wall: wall, limit: .seconds(60)) < shared.wakes
                     || !shared.state.waiters.isEmpty || (shared.cleaning ?? shared.wakes) < shared.wakes
             else { return false }

@@ -425,16 +425,24 @@ struct MemberState {
 
     // MARK: - Flow
 
-    /// Which partitions to stop reading and which to read again.
-    mutating func flow() -> (pause: [TopicPartition], resume: [TopicPartition]) {
+    /// How many more messages may be read that are handed over.
+    mutating func room() -> Int {
         // Both thresholds look at every value, so neither is skipped by the other's answer.
         let (isCrowded, isHeavy) = (crowd.update(buffered), byteCrowd.update(bufferedBytes))
+        return isDraining || isCrowded || isHeavy ? 0 : max(0, settings.maxBuffered - buffered)
+    }
+
+    /// Which partitions to stop reading and which to read again.
+    ///
+    /// librdkafka throws away what it has of a partition that is paused, so those whose messages are handed over are left
+    /// unread instead, unless their note is full.
+    mutating func flow() -> (pause: [TopicPartition], resume: [TopicPartition]) {
         var (pause, resume): ([TopicPartition], [TopicPartition]) = ([], [])
         for index in slots.indices {
             let isOver = slots[index].crowd.update(slots[index].role.isDelivered ? 0 : slots[index].items.count)
             let isLong =
                 slots[index].isPaused ? !slots[index].tracker.hasRoom : slots[index].tracker.isNearlyFull
-            let wanted = isOver || isLong || slots[index].role.isDelivered && (isCrowded || isHeavy)
+            let wanted = isOver || isLong
             guard wanted != slots[index].isPaused else { continue }
             slots[index].isPaused = wanted
             if wanted { pause.append(slots[index].place) } else { resume.append(slots[index].place) }

@@ -10,6 +10,8 @@ struct MemberThread: ~Copyable {
     private let client: KafkaClient
     /// Records that the state does not have yet.
     private var arrived: [(TopicPartition, KafkaRecord)] = []
+    /// Whether librdkafka may have more records for which there is room.
+    private var hasMore = false
     /// Partitions that the group has given us and that are not read yet, and when to try that again.
     private var arriving: (places: [TopicPartition], next: Duration)?
     /// When the partitions go, whatever is still in flight.
@@ -49,6 +51,7 @@ struct MemberThread: ~Copyable {
                 }
                 takeIn()
             }
+            takeFromStore()
             if let arriving, now >= arriving.next { arrive(arriving.places) }
             work()
             if let drainEnd, now >= drainEnd || isQuiet { letGo(isLost: false) }
@@ -62,6 +65,7 @@ struct MemberThread: ~Copyable {
     /// How long the thread may sleep; noted, so that others know whether to wake it.
     private func sleep() -> Duration {
         let now = now
+        if hasMore { return .zero }
         // librdkafka takes a thread that does not poll for a session for one that hangs.
         var limit = min(.seconds(60), member.settings.trust / 2)
         if let arriving { limit = min(limit, max(.zero, arriving.next - now)) }
@@ -103,6 +107,23 @@ struct MemberThread: ~Copyable {
             KafkaMetrics(queue: member.settings.queue, group: member.settings.group).report(text)
         case .delivered, .other: break
         }
+    }
+
+    /// Reads as much as there is room for; the rest stays in librdkafka.
+    private mutating func takeFromStore() {
+        let room = member.shared.withLock { shared in
+            let room = shared.state.room()
+            shared.isFull = room == 0
+            return room
+        }
+        let limit = min(room, GroupMember.burst)
+        var count = 0
+        while count < limit, let event = client.pollStore() {
+            handle(event)
+            count += 1
+        }
+        hasMore = count == limit && room > 0
+        takeIn()
     }
 
     /// Gives what was read to the state, many at once.
@@ -147,7 +168,10 @@ struct MemberThread: ~Copyable {
                 return (starts, shared.joining)
             }
             arriving = nil
-            try client.assign(starts + [KafkaPosition(place: KafkaRegistry.place, offset: member.registry.next)])
+            try client.assign(
+                starts + [KafkaPosition(place: KafkaRegistry.place, offset: member.registry.next)],
+                apart: Set(starts.map(\.place).filter { member.settings.roles[$0.topic]?.isDelivered == true })
+            )
             for continuation in joining { continuation.resume() }
         } catch {
             // Without knowing where the group is, reading would repeat or skip.
