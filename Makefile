@@ -2,10 +2,10 @@
 SWIFT ?= swift
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test format lint clean
+.PHONY: help demo build test test-kafka format lint clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## Run the pipeline over a sample on a SQLite file: no broker needed; again, it finds everything known
 	@Integration/install build
@@ -17,10 +17,15 @@ build: ## Build everything, debug
 	@Integration/install build
 	$(SWIFT) build
 
-test: ## Run every test, those against live brokers too (private ones, started and stopped here)
-	@Integration/install build redis rabbitmq kafka
+test: ## Run every test but those of Kafka, on live brokers too (private ones, started and stopped here)
+	@Integration/install build redis rabbitmq
 	$(SWIFT) build --build-tests
 	Integration/with-brokers $(SWIFT) test --skip-build --no-parallel
+
+test-kafka: ## Run the tests of the Kafka backend on librdkafka's mock cluster and on a stand-in server
+	@Integration/install build kafka
+	$(SWIFT) build --build-tests
+	MQ_TEST_KAFKA=1 MQ_TEST_BROKERS=kafka Integration/with-brokers $(SWIFT) test --skip-build --no-parallel --filter 'KafkaTests|oneLayerOnKafka'
 
 format: ## Format the sources in place
 	@Integration/install swift

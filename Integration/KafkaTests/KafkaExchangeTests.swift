@@ -8,7 +8,7 @@ import Testing
 /// Programs that know nothing of this library publish to its queues and read from them.
 @Suite(
     "Kafka messages of other clients",
-    .enabled(if: PrivateKafka.isInstalled, "noida-db is not installed; make test installs it"),
+    .enabled(if: PrivateKafka.isInstalled, "make test-kafka installs what it needs and runs it"),
     .serialized,
     .timeLimit(.minutes(3))
 )
@@ -30,7 +30,7 @@ struct KafkaExchangeTests {
         return taken
     }
 
-    @Test(.enabled(if: PrivateKafka.kcat != nil, "kcat is not installed; make test installs it"))
+    @Test(.enabled(if: PrivateKafka.kcat != nil, "kcat is not installed; make test-kafka installs it"))
     func kcat() async throws {
         let (server, queue) = try await stage()
         let program = try #require(PrivateKafka.kcat)
@@ -55,7 +55,7 @@ struct KafkaExchangeTests {
         await queue.close()
     }
 
-    @Test(.enabled(if: PrivateKafka.python != nil, "confluent-kafka is not installed; make test installs it"))
+    @Test(.enabled(if: PrivateKafka.python != nil, "confluent-kafka is not installed; make test-kafka installs it"))
     func python() async throws {
         let (server, queue) = try await stage()
         let program = try #require(PrivateKafka.python)

@@ -66,7 +66,7 @@ struct PipelineCountTests {
         #expect(try await harness.result() == harness.expected)
     }
 
-    @Test(.enabled(if: PrivateKafka.isInstalled, "noida-db is not installed; make test installs it"))
+    @Test(.enabled(if: PrivateKafka.isInstalled, "make test-kafka installs what it needs and runs it"))
     func oneLayerOnKafka() async throws {
         let harness = try await PipelineHarness(.redis, statements: 200)
         defer { harness.remove() }

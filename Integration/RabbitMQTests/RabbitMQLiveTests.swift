@@ -56,8 +56,10 @@ struct RabbitMQLiveTests {
         }
         try #require(held.count == 2)
         print("after \(held[0].round) rounds \(held[0]), after \(held[1].round) \(held[1])")
-        #expect(held[1].files <= held[0].files + 2)
-        #expect(held[1].threads <= held[0].threads + 2)
+        // Connections that are being closed, and the runtime's own threads, come and go; 180 rounds that left something
+        // behind would have left 180 of it.
+        #expect(held[1].files <= held[0].files + 30)
+        #expect(held[1].threads <= held[0].threads + 30)
         // 180 rounds that left a connection's buffers behind would be tens of megabytes.
         #expect(held[1].resident_kb <= held[0].resident_kb + 8 << 10)
     }

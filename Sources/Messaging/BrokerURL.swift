@@ -132,9 +132,7 @@ package struct BrokerURL: Sendable {
     /// - Parameter name: The option.
     /// - Returns: The error.
     package func unknownOption(_ name: String) -> QueueError {
-        let isPlain = name.utf8.allSatisfy { byte in
-            (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || ".-_".utf8.contains(byte)
-        }
+        let isPlain = name.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0 == UInt8(ascii: "_") }
         return invalid(isPlain ? "it has the unknown option '\(name)'" : "it has an unknown option")
     }
 

@@ -32,6 +32,11 @@ extension KafkaConfiguration {
         for (name, value) in parts.options { try apply(name, value, of: parts) }
     }
 
+    /// Whether a byte can be one of a setting's name; others may be of a password whose `?` was not encoded.
+    private static func isOfASetting(_ byte: UInt8) -> Bool {
+        (0x61...0x7A).contains(byte) || ".-_".utf8.contains(byte)
+    }
+
     private static func server(_ text: Substring, of url: BrokerURL) throws(QueueError) -> String {
         let (name, port) = try url.hostAndPort(text)
         let host = name ?? "127.0.0.1"
@@ -73,7 +78,7 @@ extension KafkaConfiguration {
             case "tls_cert": tls?.certificateFile = value
             default: tls?.keyFile = value
             }
-        case _ where name.hasPrefix("rdkafka."):
+        case _ where name.hasPrefix("rdkafka.") && name.dropFirst(8).utf8.allSatisfy(Self.isOfASetting):
             let setting = String(name.dropFirst("rdkafka.".count))
             guard !Self.reserved.contains(setting) else {
                 throw url.invalid("the setting '\(setting)' belongs to this library; it has options of its own for it")

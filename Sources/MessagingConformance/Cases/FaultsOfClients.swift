@@ -97,6 +97,10 @@ extension Conformance {
         try await stage.wait(for: child, "it held everything") { !$0.ids(.holding).isEmpty }
         let settled = Set(child.ids(.settled))
         try expectEqual(settled.count, 5, "how many were acknowledged")
+        if try await !stage.stage.queue.capabilities()[.confirmedSettle].isAvailable {
+            // Nobody answers: what was sent a moment before the connection dies may be lost with it.
+            try await harness.advance(by: stage.stage.unit)
+        }
         await child.kill()
         let taken = try await stage.stage.take(10, from: survivor, within: stage.lease + stage.recovery)
         try expectEqual(

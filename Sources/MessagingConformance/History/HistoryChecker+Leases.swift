@@ -63,6 +63,7 @@ extension HistoryChecker {
     func holder(_ queue: QueueHistory) -> Finding? {
         guard !queue.isForeign else { return nil }
         for (key, holds) in queue.holds where holds.count > 1 {
+            let lease = queue.groups[key.group]?.definition.lease ?? .zero
             for hold in holds where hold.event.end.order < hold.mayEnd {
                 let point = hold.event.end
                 guard point.time < hold.until - Self.slack else { continue }
@@ -70,7 +71,8 @@ extension HistoryChecker {
                     other.event.end.order <= point.order && point.order < other.mayEnd
                         && point.time < other.until - Self.slack
                 }
-                guard others.count > 1, others.count > queue.lives(key, before: point.order) else { continue }
+                let lives = queue.lives(key, before: point.order, breaksUntil: point.time + lease)
+                guard others.count > 1, others.count > lives else { continue }
                 let names = others.map(\.member.name).joined(separator: " and ")
                 return Finding(
                     law: .holder,

@@ -217,7 +217,13 @@ struct QueueHistory {
 
     /// How many copies of a message a group may have had, begun before a point: one per publication that may have entered
     /// the queue, one per redrive.
-    func lives(_ key: Key, before order: Int) -> Int {
+    ///
+    /// - Parameters:
+    ///   - key: The message and its group.
+    ///   - order: The point.
+    ///   - time: Until when it counts, too, that a consumer finds its connection broken: the broker may have known before.
+    /// - Returns: The number.
+    func lives(_ key: Key, before order: Int, breaksUntil time: Duration? = nil) -> Int {
         let published = publications[key.id, default: []].filter {
             $0.outcome.isPossible && $0.event.begin.order < order
         }
@@ -227,15 +233,18 @@ struct QueueHistory {
             guard let letter = letters[move.letter] else { return true }
             return letter.id == key.id && (letter.group ?? key.group) == key.group
         }
-        let doubled = mayDouble ? breaks(key.group, before: order).count : 0
+        let doubled = mayDouble ? breaks(key.group, before: order, until: time).count : 0
         return published.count + redriven.count + doubled
     }
 
     /// Calls with which a consumer of a group may have lost its connection: those that failed, and where any failed also
     /// those that closed one.
-    func breaks(_ group: String, before order: Int) -> [HistoryEvent] {
-        guard failures.contains(where: { $0.begin.order < order }) else { return [] }
-        return (gaps[group, default: []] + doubts[group, default: []]).filter { $0.begin.order < order }
+    func breaks(_ group: String, before order: Int, until time: Duration? = nil) -> [HistoryEvent] {
+        func counts(_ event: HistoryEvent) -> Bool {
+            event.begin.order < order || time.map { event.begin.time < $0 } ?? false
+        }
+        guard failures.contains(where: counts) else { return [] }
+        return (gaps[group, default: []] + doubts[group, default: []]).filter(counts)
     }
 
     /// Makes settlements doubtful that were called done and not confirmed by the broker, where a connection broke later.
