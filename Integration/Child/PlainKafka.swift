@@ -22,12 +22,15 @@ final class PlainKafka {
     private let reports: OpaquePointer
     private let name: String
     private let partitions: Int32
+    /// What each record has as a header; without one nobody looks for headers either.
+    private let id: [UInt8]?
     private let settings: [(String, String)]
     private var consumer: OpaquePointer?
     private var spread: Int32 = 0
 
-    init(servers: [String], topic name: String, partitions: Int32) throws {
+    init(servers: [String], topic name: String, partitions: Int32, id: [UInt8]?) throws {
         self.name = name
+        self.id = id
         self.partitions = partitions
         // As the backend has them, KafkaConfiguration.swift; those that only matter when something fails are left out.
         settings = [
@@ -66,8 +69,8 @@ final class PlainKafka {
         return client
     }
 
-    /// Writes records of a body, each with a header like an id, and waits until all are confirmed.
-    func publish(_ count: Int, _ body: [UInt8], id: [UInt8]?) throws {
+    /// Writes records of a body, and waits until all are confirmed.
+    func publish(_ count: Int, _ body: [UInt8]) throws {
         spread = (spread + 1) % partitions
         var waiting = count
         try body.withUnsafeBytes { body in
@@ -103,7 +106,7 @@ final class PlainKafka {
         let consumer = try Self.client(
             RD_KAFKA_CONSUMER,
             settings + [
-                ("group.id", "plain"), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"),
+                ("group.id", name), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"),
                 ("auto.offset.reset", "earliest"), ("isolation.level", "read_committed"),
                 ("queued.min.messages", "5000"), ("queued.max.messages.kbytes", "8192"),
                 ("fetch.message.max.bytes", "1572864"), ("fetch.wait.max.ms", "100"),
@@ -133,6 +136,7 @@ final class PlainKafka {
             defer { rd_kafka_message_destroy(message) }
             guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else { continue }
             bytes += message.pointee.len
+            if id != nil { bytes += idLength(message) }
             next[Int(message.pointee.partition)] = message.pointee.offset + 1
             taken += 1
             if taken % 100 == 0, clock.now - last >= .milliseconds(100) {
@@ -142,6 +146,15 @@ final class PlainKafka {
         }
         commit(consumer, next, isAsync: 0)
         guard bytes > 0 else { throw Failure(step: "bytes") }
+    }
+
+    private func idLength(_ message: UnsafeMutablePointer<rd_kafka_message_t>) -> Int {
+        var headers: OpaquePointer?
+        guard rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR, let headers else { return 0 }
+        var value: UnsafeRawPointer?
+        var size = 0
+        _ = rd_kafka_header_get_last(headers, "mq-id", &value, &size)
+        return size
     }
 
     private func commit(_ consumer: OpaquePointer, _ next: [Int64], isAsync: Int32) {

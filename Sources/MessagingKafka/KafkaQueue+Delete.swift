@@ -1,4 +1,5 @@
 #if Kafka
+import Foundation
 import Messaging
 import Synchronization
 
@@ -54,11 +55,15 @@ extension KafkaQueue {
             where !KafkaErrors.isMissing(failure) { throw failure }
             // A queue of the same name can be declared once the brokers have forgotten the topics.
             let deadline = ContinuousClock.now + timeout
+            var pause: Duration = .milliseconds(10)
             for topic in topics {
                 while try client.metadata(topic, within: timeout).partitions[topic] != nil {
-                    guard ContinuousClock.now < deadline else {
+                    guard ContinuousClock.now + pause < deadline else {
                         throw KafkaFailure(code: -185, name: "_TIMED_OUT", text: "the topic '\(topic)' is still there")
                     }
+                    // This thread may block, and the brokers have other work than to answer at once again.
+                    Thread.sleep(forTimeInterval: pause.inSeconds)
+                    pause = min(pause * 2, .milliseconds(500))
                 }
             }
             // What is left of the groups hurts nobody: notes of an earlier queue are passed over.

@@ -11,25 +11,23 @@ extension KafkaQueue {
         let entry: KafkaRegistry.Entry
         if let known { entry = known } else { entry = try await self.entry(of: queue) }
         var outcomes = [PublishOutcome](repeating: .accepted, count: messages.count)
-        var orders: [KafkaPublisher.Order] = []
         var indices: [Int] = []
-        orders.reserveCapacity(messages.count)
         indices.reserveCapacity(messages.count)
-        // Messages without a key stay together, so that a batch is few requests; the next call takes another partition.
-        let spread = Int32.random(in: 0..<Int32(clamping: max(1, entry.partitions)))
-        let places = Places(queue, partitions: entry.partitions, spread: spread, wall: UnixTime.milliseconds())
         for (index, message) in messages.enumerated() {
             if let problem = Self.problem(message, maxBodyBytes: configuration.maxBodyBytes, queue: queue) {
                 outcomes[index] = .refused(problem)
-                continue
+            } else {
+                indices.append(index)
             }
-            orders.append(places.order(message))
-            indices.append(index)
         }
-        if orders.isEmpty { return outcomes }
+        if indices.isEmpty { return outcomes }
+        // Messages without a key stay together, so that a batch is few requests; the next call takes another partition.
+        let spread = Int32.random(in: 0..<Int32(clamping: max(1, entry.partitions)))
+        let places = Places(queue, partitions: entry.partitions, spread: spread, wall: UnixTime.milliseconds())
+        let kept = indices.count == messages.count ? messages : indices.map { messages[$0] }
         let failures: [Int: KafkaReport]
         do throws(KafkaFailure) {
-            failures = try await broker.publisher.failures(of: orders)
+            failures = try await broker.publisher.failures(of: places.work(kept))
         } catch {
             throw KafkaErrors.error(error, queue: queue, doing: "publishing")
         }
@@ -93,24 +91,31 @@ extension KafkaQueue {
             self.wall = wall
         }
 
+        /// The records of messages.
+        func work(_ messages: [Message]) -> KafkaPublisher.Work {
+            if messages.contains(where: { $0.due != nil }) { return .orders(messages.map(order)) }
+            let partitions = messages.map { lane($0) }
+            return .run(KafkaPublisher.Run(topic: main, messages: messages, partitions: partitions))
+        }
+
+        private func lane(_ message: Message) -> Int32 {
+            guard let key = message.key else { return spread }
+            return Lanes.partition(of: key.utf8, among: partitions)
+        }
+
         /// The record of a message, in its lane or where it waits for its time.
-        func order(_ message: Message) -> KafkaPublisher.Order {
+        private func order(_ message: Message) -> KafkaPublisher.Order {
             var due: Int64?
             switch message.due {
             case nil: break
             case .after(let delay)?: if delay > .zero { due = wall + min(delay.milliseconds, DelayLevels.longest) }
             case .at(let date)?: due = min(UnixTime.milliseconds(date), wall + DelayLevels.longest)
             }
-            let payload = Envelope(message, due: due).payload
+            var place = TopicPartition(topic: main, partition: lane(message))
             if let due, due > wall {
-                let level = Int32(DelayLevels.level(for: due - wall))
-                return KafkaPublisher.Order(
-                    place: TopicPartition(topic: scheduled, partition: level),
-                    payload: payload
-                )
+                place = TopicPartition(topic: scheduled, partition: Int32(DelayLevels.level(for: due - wall)))
             }
-            let partition = payload.key.map { Lanes.partition(of: $0, among: partitions) } ?? spread
-            return KafkaPublisher.Order(place: TopicPartition(topic: main, partition: partition), payload: payload)
+            return KafkaPublisher.Order(place: place, payload: Envelope(message, due: due).payload)
         }
     }
 

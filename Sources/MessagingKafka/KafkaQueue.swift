@@ -190,7 +190,7 @@ public final class KafkaQueue: MessageQueue {
             return (membership.joining, membership.consumers == 0)
         }
         guard let member = try? await joining?.value else { return }
-        member.remove(number)
+        member.remove(number, isLast: isLast)
         if isLast { await member.stop() }
     }
 

@@ -32,6 +32,22 @@ struct EnvelopeTests {
         #expect(again.history == envelope.history)
     }
 
+    @Test("a plain message and its envelope say the same")
+    func parcels() throws {
+        let message = Message(body: [1], id: "i", key: "k", headers: ["a": "b"], contentType: "text/x")
+        let plain = Parcel(message, published: 5)
+        let read = Parcel(try Envelope(record(Envelope(message, due: nil).payload), topic: "t"))
+        #expect(plain.message == message && read.message == message)
+        #expect(plain.envelope.payload == read.envelope.payload && plain.published == read.published)
+        #expect(plain.attempts == 0 && plain.redrives == 0 && plain.history.isEmpty)
+        var envelope = plain.envelope
+        envelope.attempts = 2
+        envelope.note(2, at: 4, by: "c", "e")
+        var changed = plain
+        changed.envelope = envelope
+        #expect(changed.message == message && changed.attempts == 2 && changed.history.map(\.error) == ["e"])
+    }
+
     @Test("a plain record of any producer is a message, and a tombstone is one too")
     func plain() throws {
         let plain = try Envelope(record(KafkaPayload(key: [0xFF, 1], value: [65])), topic: "orders")

@@ -46,7 +46,7 @@ private struct Bench {
             var envelope = Envelope(Message(text: "\(offset)", key: key), due: nil)
             envelope.again = due
             let record = KafkaRecord(partition: 0, offset: offset, timestamp: wall, payload: envelope.payload)
-            state.add(record, of: place, wall: wall)
+            state.add(Arrival(record, of: place, name: place.topic), wall: wall)
         }
     }
 
@@ -121,6 +121,73 @@ struct MemberStateTests {
         #expect(bench.state.moves.map(\.destination) == [.deadLetters])
         #expect(bench.state.moves.first?.envelope.reason == "attempts-exhausted")
         #expect(bench.state.moves.first?.envelope.attempts == 3)
+    }
+
+    @Test("an entry that is used again does not take the receipt of the message before")
+    func usedAgain() {
+        var bench = Bench()
+        bench.assign()
+        bench.read(0..<1)
+        let first = bench.take(1)[0]
+        _ = bench.settle(first, .acknowledge)
+        bench.read(1..<2)
+        let second = bench.take(1)[0]
+        #expect(second.receipt.high == first.receipt.high && second.receipt != first.receipt)
+        guard case .alreadySettled = bench.settle(first, .acknowledge).outcomes[0] else {
+            Issue.record("settled twice")
+            return
+        }
+        guard case .leaseLost = bench.settle(first, .acknowledge, by: 2).outcomes[0],
+            case .leaseLost = bench.settle(second, .acknowledge, by: 2).outcomes[0]
+        else {
+            Issue.record("another consumer's delivery was settled")
+            return
+        }
+        #expect(bench.state.renew([first.receipt, second.receipt], by: 1, now: bench.now) == [false, true])
+        guard case .settled = bench.settle(second, .acknowledge).outcomes[0] else {
+            Issue.record("not settled")
+            return
+        }
+        #expect(bench.commit().first?.offset == 2)
+    }
+
+    @Test("a receipt that was made up, or is of another member, settles nothing")
+    func foreignReceipts() {
+        var bench = Bench()
+        bench.assign()
+        bench.read(0..<2)
+        let taken = bench.take(2)
+        let real = taken[0].receipt
+        let foreign = [
+            Receipt(high: .max, low: real.low, fence: real.fence, source: real.source),
+            Receipt(high: 7, low: real.low, fence: real.fence, source: real.source),
+            Receipt(high: real.high, low: real.low + 1, fence: real.fence, source: real.source),
+            Receipt(high: real.high, low: real.low, fence: real.fence &+ 1, source: real.source),
+            Receipt(high: real.high, low: real.low, fence: real.fence, source: .max),
+        ]
+        let outcomes = bench.state.settle(foreign.map { SettleRequest($0, .acknowledge) }, by: 1, wall: 0).outcomes
+        for outcome in outcomes {
+            guard case .leaseLost = outcome else {
+                Issue.record("\(outcome)")
+                continue
+            }
+        }
+        #expect(bench.commit().first?.offset == 0)
+    }
+
+    @Test("a copy that is reported twice ends only the message that it is of")
+    func concludedTwice() {
+        var bench = Bench(maxAttempts: 1)
+        bench.assign()
+        bench.read(0..<1)
+        _ = bench.take(1)
+        bench.advance(.seconds(11))
+        #expect(bench.take(1).isEmpty)
+        let move = bench.state.moves[0]
+        bench.state.conclude(move, isWritten: true, wall: bench.wall)
+        bench.read(1..<2)
+        bench.state.conclude(move, isWritten: true, wall: bench.wall)
+        #expect(texts(bench.take(5)) == ["1"])
     }
 
     @Test("a retry is a copy that is written before the original ends")
@@ -289,12 +356,12 @@ struct MemberStateTests {
         var bench = Bench(maxBuffered: 20)
         bench.assign()
         bench.read(0..<20)
-        #expect(bench.state.flow().pause == [Bench.main])
-        #expect(bench.state.flow().pause.isEmpty, "once is enough")
+        #expect(bench.state.room() == 0)
+        #expect(bench.state.flow().pause.isEmpty, "what librdkafka has is not thrown away")
         for delivery in bench.take(9) { _ = bench.settle(delivery, .acknowledge) }
-        #expect(bench.state.flow().resume.isEmpty)
+        #expect(bench.state.room() == 0)
         for delivery in bench.take(1) { _ = bench.settle(delivery, .acknowledge) }
-        #expect(bench.state.flow().resume == [Bench.main])
+        #expect(bench.state.room() == 10)
     }
 
     @Test("what consumers hold takes no room, however much it is, until it comes back")
@@ -304,14 +371,14 @@ struct MemberStateTests {
         bench.read(0..<15)
         let held = bench.take(15)
         bench.read(15..<30)
-        #expect(bench.state.flow().pause.isEmpty && bench.state.buffered == 15)
+        #expect(bench.state.room() == 5 && bench.state.buffered == 15)
         for delivery in held.prefix(5) { _ = bench.settle(delivery, .release) }
-        #expect(bench.state.buffered == 20 && bench.state.flow().pause == [Bench.main])
+        #expect(bench.state.buffered == 20 && bench.state.room() == 0)
         for delivery in held.dropFirst(5) { _ = bench.settle(delivery, .acknowledge) }
         #expect(bench.state.buffered == 20)
         for delivery in bench.take(20) { _ = bench.settle(delivery, .acknowledge) }
         #expect(bench.state.buffered == 0 && bench.state.bufferedBytes == 0)
-        #expect(bench.state.flow().resume == [Bench.main])
+        #expect(bench.state.room() == 20)
     }
 
     @Test func whoClosesGivesBackWithTheAttemptCounted() {
@@ -329,11 +396,8 @@ struct MemberStateTests {
         var bench = Bench()
         bench.assign()
         let payload = KafkaPayload(key: nil, value: [7], headers: [KafkaHeader(name: "mq-attempts", value: [0xFF])])
-        bench.state.add(
-            KafkaRecord(partition: 0, offset: 0, timestamp: nil, payload: payload),
-            of: Bench.main,
-            wall: bench.wall
-        )
+        let record = KafkaRecord(partition: 0, offset: 0, timestamp: nil, payload: payload)
+        bench.state.add(Arrival(record, of: Bench.main, name: "q"), wall: bench.wall)
         bench.read(1..<2)
         #expect(texts(bench.take(5)) == ["1"])
         #expect(bench.state.moves.map(\.destination) == [.deadLetters])

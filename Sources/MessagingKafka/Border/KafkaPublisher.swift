@@ -20,11 +20,69 @@ final class KafkaPublisher: Sendable {
         }
     }
 
+    /// Messages as their publisher gave them, all for one topic; they need no detour over payloads.
+    struct Run: Sendable {
+        let topic: String
+        let messages: [Message]
+        let partitions: [Int32]
+
+        func bytes(_ index: Int) -> Int {
+            let message = messages[index]
+            var bytes = 64 + message.body.count + message.id.rawValue.utf8.count
+            if let key = message.key { bytes += key.utf8.count }
+            if let type = message.contentType { bytes += type.utf8.count }
+            if message.headers.isEmpty { return bytes }
+            return message.headers.reduce(bytes) { $0 + $1.name.utf8.count + $1.value.count }
+        }
+    }
+
+    /// What is written together.
+    enum Work: Sendable {
+        case orders([Order])
+        case run(Run)
+
+        var count: Int {
+            switch self {
+            case .orders(let orders): orders.count
+            case .run(let run): run.messages.count
+            }
+        }
+
+        func topic(_ index: Int) -> String {
+            switch self {
+            case .orders(let orders): orders[index].place.topic
+            case .run(let run): run.topic
+            }
+        }
+
+        fileprivate func part(_ range: Range<Int>) -> Work {
+            switch self {
+            case .orders(let orders): .orders(Array(orders[range]))
+            case .run(let run):
+                .run(
+                    Run(
+                        topic: run.topic,
+                        messages: Array(run.messages[range]),
+                        partitions: Array(run.partitions[range])
+                    )
+                )
+            }
+        }
+
+        fileprivate var sizes: [Int] {
+            switch self {
+            case .orders(let orders): orders.map(\.bytes)
+            case .run(let run): run.messages.indices.map { run.bytes($0) }
+            }
+        }
+    }
+
     /// Records that are written together.
     ///
     /// `@unchecked Sendable`: its variables are only touched with the publisher's mutex held.
     private final class Batch: @unchecked Sendable {
-        let orders: [Order]
+        let work: Work
+        let sizes: [Int]
         /// Whether each has its report.
         var isReported: [Bool]
         /// The reports that tell of more than success.
@@ -33,10 +91,11 @@ final class KafkaPublisher: Sendable {
         var tries: [Int: Int] = [:]
         var continuation: CheckedContinuation<Void, Never>?
 
-        init(_ orders: [Order]) {
-            self.orders = orders
-            isReported = Array(repeating: false, count: orders.count)
-            left = orders.count
+        init(_ work: Work) {
+            self.work = work
+            sizes = work.sizes
+            isReported = Array(repeating: false, count: sizes.count)
+            left = sizes.count
         }
     }
 
@@ -98,42 +157,42 @@ final class KafkaPublisher: Sendable {
     /// - Throws: `KafkaFailure` when nothing was written.
     func write(_ orders: [Order]) async throws(KafkaFailure) -> [KafkaReport] {
         var reports = [KafkaReport](repeating: KafkaReport(token: 0, persistence: .persisted), count: orders.count)
-        for (index, report) in try await failures(of: orders) { reports[index] = report }
+        for (index, report) in try await failures(of: .orders(orders)) { reports[index] = report }
         return reports
     }
 
     /// Writes records and waits for all reports, like ``write(_:)``.
     ///
-    /// - Parameter orders: The records.
+    /// - Parameter work: The records.
     /// - Returns: The reports that tell of more than success, by the index of the record.
     /// - Throws: `KafkaFailure` when nothing was written.
-    func failures(of orders: [Order]) async throws(KafkaFailure) -> [Int: KafkaReport] {
+    func failures(of work: Work) async throws(KafkaFailure) -> [Int: KafkaReport] {
         let most = 1 << Int(Self.indexBits) - 1
-        if orders.count <= most { return try await write(part: orders) }
+        if work.count <= most { return try await write(part: work) }
         var failures: [Int: KafkaReport] = [:]
-        for start in stride(from: 0, to: orders.count, by: most) {
-            let part = Array(orders[start..<min(start + most, orders.count)])
+        for start in stride(from: 0, to: work.count, by: most) {
+            let part = work.part(start..<min(start + most, work.count))
             for (index, report) in try await write(part: part) { failures[start + index] = report }
         }
         return failures
     }
 
-    private func write(part orders: [Order]) async throws(KafkaFailure) -> [Int: KafkaReport] {
+    private func write(part work: Work) async throws(KafkaFailure) -> [Int: KafkaReport] {
         _ = try client()
-        let batch = Batch(orders)
+        let batch = Batch(work)
         let number = state.withLock { state in
             state.next = (state.next + 1) & (UInt.max >> (Self.indexBits + 1))
             state.batches[state.next] = batch
             return state.next
         }
         var index = 0
-        while index < orders.count {
-            let count = reserve(orders[index...])
+        while index < batch.sizes.count {
+            let count = reserve(batch.sizes[index...])
             if count == 0 {
                 await room()
                 continue
             }
-            produce(number, index, orders[index..<index + count])
+            produce(number, work, index..<index + count)
             index += count
         }
         await withCheckedContinuation { continuation in
@@ -148,7 +207,7 @@ final class KafkaPublisher: Sendable {
         return state.withLock { state in
             state.batches[number] = nil
             guard batch.left > 0 else { return batch.failures }
-            for index in orders.indices where !batch.isReported[index] {
+            for index in batch.sizes.indices where !batch.isReported[index] {
                 batch.failures[index] = KafkaReport(token: 0, persistence: .possibly, failure: Self.closed)
             }
             return batch.failures
@@ -156,16 +215,16 @@ final class KafkaPublisher: Sendable {
     }
 
     /// Gives records to the present producer; what it does not take has its report at once.
-    private func produce(_ batch: UInt, _ index: Int, _ orders: ArraySlice<Order>) {
-        let token = batch << Self.indexBits | UInt(index)
-        let refused: [(position: Int, failure: KafkaFailure)]
+    private func produce(_ batch: UInt, _ work: Work, _ range: Range<Int>) {
+        let token = batch << Self.indexBits
+        let refused: [(index: Int, failure: KafkaFailure)]
         var used: KafkaClient?
         do throws(KafkaFailure) {
             let client = try client()
             used = client
-            refused = client.produce(orders, token: token)
+            refused = client.produce(work, range, token: token)
         } catch {
-            refused = (0..<orders.count).map { ($0, error) }
+            refused = range.map { ($0, error) }
         }
         if refused.isEmpty { return }
         // The next record goes to another producer; the thread of this one hears of it by itself.
@@ -175,21 +234,21 @@ final class KafkaPublisher: Sendable {
             }
         }
         resolve(
-            refused.map { KafkaReport(token: token + UInt($0.position), persistence: .not, failure: $0.failure) }
+            refused.map { KafkaReport(token: token + UInt($0.index), persistence: .not, failure: $0.failure) }
         )
     }
 
     // MARK: - Room
 
     /// Takes room for as many records as there is; always for one when nothing is under way.
-    private func reserve(_ orders: ArraySlice<Order>) -> Int {
+    private func reserve(_ sizes: ArraySlice<Int>) -> Int {
         state.withLock { state in
             var count = 0
-            for order in orders {
-                let isFull = state.records >= Self.maxRecords || state.bytes + order.bytes > Self.maxBytes
+            for size in sizes {
+                let isFull = state.records >= Self.maxRecords || state.bytes + size > Self.maxBytes
                 if isFull, state.records > 0 { break }
                 state.records += 1
-                state.bytes += order.bytes
+                state.bytes += size
                 count += 1
             }
             return count
@@ -212,28 +271,26 @@ final class KafkaPublisher: Sendable {
 
     private func resolve(_ reports: [KafkaReport]) {
         var done: [CheckedContinuation<Void, Never>] = []
-        var again: [(UInt, Int, Order)] = []
+        var again: [(UInt, Work, Int)] = []
         let waiting = state.withLock { state in
-            // Reports come in runs of the same batch.
-            var (known, batch): (UInt, Batch?) = (0, nil)
             for report in reports {
                 let (number, index) = (report.token >> Self.indexBits, Int(report.token & (1 << Self.indexBits - 1)))
-                if batch == nil || number != known { (known, batch) = (number, state.batches[number]) }
-                guard let batch, !batch.isReported[index] else { continue }
-                if report.failure != nil {
-                    if Self.isOfProducer(report), !state.isClosed, batch.tries[index, default: 0] < Self.maxTries {
-                        batch.tries[index, default: 0] += 1
-                        again.append((number, index, batch.orders[index]))
-                        continue
+                guard let batch = state.batches[number] else { continue }
+                if report.failure == nil { state.trouble = nil }
+                for index in index..<min(index + Int(report.count), batch.sizes.count) where !batch.isReported[index] {
+                    if report.failure != nil {
+                        if Self.isOfProducer(report), !state.isClosed, batch.tries[index, default: 0] < Self.maxTries {
+                            batch.tries[index, default: 0] += 1
+                            again.append((number, batch.work, index))
+                            continue
+                        }
+                        batch.failures[index] = report
                     }
-                    batch.failures[index] = report
-                } else if state.trouble != nil {
-                    state.trouble = nil
+                    batch.isReported[index] = true
+                    batch.left -= 1
+                    state.records -= 1
+                    state.bytes -= batch.sizes[index]
                 }
-                batch.isReported[index] = true
-                batch.left -= 1
-                state.records -= 1
-                state.bytes -= batch.orders[index].bytes
                 if batch.left == 0, let waiter = batch.continuation {
                     batch.continuation = nil
                     done.append(waiter)
@@ -244,7 +301,7 @@ final class KafkaPublisher: Sendable {
         }
         for continuation in done { continuation.resume() }
         for continuation in waiting { continuation.resume() }
-        for (batch, index, order) in again { produce(batch, index, [order]) }
+        for (batch, work, index) in again { produce(batch, work, index..<index + 1) }
     }
 
     /// Whether a record failed because its producer did, so that the next one may write it.

@@ -37,6 +37,7 @@ struct KafkaPayload: Sendable, Equatable {
     var headers: [KafkaHeader] = []
 
     static let idHeader: StaticString = "mq-id"
+    static let typeHeader: StaticString = "mq-content-type"
 }
 
 /// A record that was read.
@@ -67,9 +68,11 @@ enum Persistence: Sendable, Equatable {
     case persisted
 }
 
-/// What became of one record that was written.
+/// What became of records that were written one after the other; of a single one when it failed.
 struct KafkaReport: Sendable {
+    /// What the first carries.
     var token: UInt
+    var count: UInt = 1
     var persistence: Persistence
     var failure: KafkaFailure?
 }
@@ -84,7 +87,9 @@ struct KafkaLogLine: Sendable {
 
 /// What a client's poll thread gets to know.
 enum KafkaEvent {
+    /// One of the registry, which is read along.
     case record(TopicPartition, KafkaRecord)
+    case arrival(Arrival)
     case assigned([TopicPartition])
     case revoked([TopicPartition], isLost: Bool)
     case committed(KafkaFailure?)

@@ -37,7 +37,7 @@ enum Lanes {
     /// The partition of a key: the same in every program that follows `docs/kafka.md`.
     ///
     /// FNV-1a with 64 bits (Fowler, Noll, Vo), whose halves are folded, modulo the number of partitions.
-    static func partition(of key: [UInt8], among count: Int) -> Int32 {
+    static func partition(of key: some Sequence<UInt8>, among count: Int) -> Int32 {
         guard count > 1 else { return 0 }
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in key { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }

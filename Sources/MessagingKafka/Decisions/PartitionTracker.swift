@@ -51,8 +51,9 @@ struct PartitionTracker: Sendable {
         if let position, offset < position { return false }
         // What the partition does not have (removed, compacted, marks of transactions) never comes.
         if let position, offset > position { finished.insert(position..<offset) }
-        let isNew = !finished.contains(offset)
         position = offset + 1
+        if finished.isEmpty { return true }
+        let isNew = !finished.contains(offset)
         advance()
         return isNew
     }
@@ -60,6 +61,11 @@ struct PartitionTracker: Sendable {
     /// Notes that a message needs nothing more.
     mutating func finish(_ offset: Int64) {
         guard let base, offset >= base else { return }
+        if offset == base, finished.isEmpty, attempts.isEmpty, let position, offset < position {
+            // As most messages end: in order.
+            self.base = offset + 1
+            return
+        }
         finished.insert(offset)
         attempts[offset] = nil
         advance()

@@ -32,6 +32,8 @@ final class GroupMember: Sendable {
         var ending: [CheckedContinuation<Void, Never>] = []
         /// When the thread wakes by itself.
         var wakes: Duration = .zero
+        /// The thread reads nothing because there is no room.
+        var isFull = false
         /// The last thing that kept librdkafka from the broker, and since when.
         var trouble: (failure: KafkaFailure, since: Duration)?
     }
@@ -108,7 +110,9 @@ final class GroupMember: Sendable {
         self.partitions = partitions
         self.publisher = publisher
         self.log = log
-        shared = Mutex(Shared(state: MemberState(settings), lastCall: clock.now()))
+        // Far apart, so that no receipt of another member is taken for one of this.
+        let state = MemberState(settings, deliveries: .random(in: 0...UInt64(UInt32.max)) << 31)
+        shared = Mutex(Shared(state: state, lastCall: clock.now()))
         let client = try KafkaClient(.member, settings: options)
         try client.subscribe(settings.roles.keys.sorted())
         self.client = Mutex(client)
@@ -175,8 +179,14 @@ final class GroupMember: Sendable {
     }
 
     /// Ends a consumer's membership: what it held goes to others at once, and its waiting calls end.
-    func remove(_ consumer: UInt32) {
+    ///
+    /// - Parameters:
+    ///   - consumer: The consumer.
+    ///   - isLast: Whether the member is to leave the group; ``stop()`` waits for that. To be told now keeps it from joining
+    ///     once more when a rebalance has only waited for what the consumer held.
+    func remove(_ consumer: UInt32, isLast: Bool) {
         let receivers = shared.withLock { shared in
+            if isLast { shared.isStopping = true }
             shared.state.leave(consumer)
             let gone = shared.state.waiters.filter { $0.consumer == consumer }
             shared.state.waiters.removeAll { $0.consumer == consumer }
@@ -243,7 +253,7 @@ final class GroupMember: Sendable {
         let now = clock.now()
         let isNeeded = shared.withLock { shared in
             guard
-                !shared.state.moves.isEmpty || shared.state.isDraining
+                !shared.state.moves.isEmpty || shared.state.isDraining || (shared.isFull && shared.state.room() > 0)
                     || now + shared.state.idle(now: now, wall: wall, limit: .seconds(60)) < shared.wakes
                     || !shared.state.waiters.isEmpty || (shared.cleaning ?? shared.wakes) < shared.wakes
             else { return false }
@@ -257,127 +267,6 @@ final class GroupMember: Sendable {
     func outage(for time: Duration) -> QueueError? {
         guard let trouble = shared.withLock({ $0.trouble }), clock.now() - trouble.since >= time else { return nil }
         return KafkaErrors.error(trouble.failure, queue: settings.queue)
-    }
-
-    // MARK: - Settling
-
-    /// Ends deliveries.
-    ///
-    /// - Parameters:
-    ///   - requests: The settlements.
-    ///   - consumer: Who settles.
-    ///   - isConfirmed: Whether to wait for the broker's word; otherwise only when the member may have been given up.
-    /// - Returns: An outcome for each.
-    func settle(
-        _ requests: [SettleRequest],
-        by consumer: UInt32,
-        isConfirmed: Bool = false
-    ) async -> [SettleOutcome] {
-        let now = clock.now()
-        var (settling, sequence, isProven) = shared.withLock { shared in
-            shared.lastCall = now
-            let settling = shared.state.settle(requests, by: consumer, wall: wall)
-            return (settling, shared.state.sequence, now - shared.state.proof < settings.trust)
-        }
-        if !settling.moves.isEmpty {
-            let failures = await write(settling.moves.map(\.move))
-            sequence = shared.withLock { shared in
-                for ((index, move), failure) in zip(settling.moves, failures) {
-                    settling.outcomes[index] = shared.state.conclude(move, failure, by: consumer)
-                }
-                return shared.state.sequence
-            }
-            isProven = shared.withLock { clock.now() - $0.state.proof < settings.trust }
-        }
-        nudge()
-        guard isConfirmed || !isProven, settling.outcomes.contains(where: { $0.isSettled }) else {
-            return settling.outcomes
-        }
-        if await confirmed(sequence) { return settling.outcomes }
-        // The broker did not take the commit: the messages come again, to whoever has them now.
-        return settling.outcomes.map { $0.isSettled ? .leaseLost : $0 }
-    }
-
-    /// Waits for a commit that covers a change.
-    private func confirmed(_ sequence: UInt64) async -> Bool {
-        let deadline = clock.now() + .seconds(10)
-        return await withCheckedContinuation { continuation in
-            let answer: Bool? = shared.withLock { shared in
-                if shared.state.committed >= sequence { return true }
-                if shared.hasEnded { return false }
-                shared.state.isUrgent = true
-                shared.confirmations.append(
-                    Confirmation(sequence: sequence, deadline: deadline, continuation: continuation)
-                )
-                return nil
-            }
-            if let answer { continuation.resume(returning: answer) } else { wake() }
-        }
-    }
-
-    /// Writes copies.
-    ///
-    /// - Returns: For each why it is not certainly on the broker; `nil` when it is.
-    func write(_ moves: [MemberState.Move]) async -> [QueueError?] {
-        let orders = moves.map { move in
-            KafkaPublisher.Order(place: place(of: move), payload: move.envelope.payload)
-        }
-        let reports: [KafkaReport]
-        do throws(KafkaFailure) {
-            reports = try await publisher.write(orders)
-        } catch {
-            let failure = KafkaErrors.error(error, queue: settings.queue)
-            return moves.map { _ in failure }
-        }
-        return reports.map { report in
-            guard let failure = report.failure, report.persistence != .persisted else { return nil }
-            let error = KafkaErrors.error(failure, queue: settings.queue)
-            guard report.persistence == .possibly else { return error }
-            return QueueError(
-                .indeterminate,
-                "a copy of the message may have been written: \(failure)",
-                queue: settings.queue,
-                underlying: failure
-            )
-        }
-    }
-
-    private func place(of move: MemberState.Move) -> TopicPartition {
-        let (queue, group) = (settings.queue, settings.group)
-        switch move.destination {
-        case .retry:
-            let topic = KafkaNames.retry(queue, group)
-            let count = partitions[topic] ?? 1
-            let lane = move.envelope.key.map { Lanes.partition(of: $0, among: count) }
-            return TopicPartition(
-                topic: topic,
-                partition: lane ?? Int32(truncatingIfNeeded: move.offset % Int64(count))
-            )
-        case .delay(let level):
-            let topic = KafkaNames.delay(queue, group)
-            return TopicPartition(topic: topic, partition: Int32(min(level, (partitions[topic] ?? 1) - 1)))
-        case .deadLetters: return TopicPartition(topic: KafkaNames.deadLetters(queue), partition: 0)
-        }
-    }
-
-    func renew(_ receipts: [Receipt], by consumer: UInt32) -> [Bool] {
-        let now = clock.now()
-        return shared.withLock { shared in
-            shared.lastCall = now
-            return shared.state.renew(receipts, by: consumer, now: now)
-        }
-    }
-
-    /// Removes what all groups have finished, beside the thread.
-    func removeFinished() {
-        Task {
-            guard await clean() else { return }
-            let next = clock.now() + cleanInterval
-            shared.withLock { shared in
-                if shared.cleaning == nil { shared.cleaning = next }
-            }
-            nudge()
-        }
     }
 
     // MARK: - Ending
@@ -429,12 +318,6 @@ final class GroupMember: Sendable {
             }
             if isOver { continuation.resume() } else { wake() }
         }
-    }
-}
-
-extension SettleOutcome {
-    var isSettled: Bool {
-        if case .settled = self { true } else { false }
     }
 }
 #endif

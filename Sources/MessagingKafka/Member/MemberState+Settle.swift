@@ -1,5 +1,4 @@
 #if Kafka
-import HeapModule
 import Messaging
 
 extension MemberState {
@@ -20,99 +19,95 @@ extension MemberState {
         var settling = Settling(outcomes: Array(repeating: .leaseLost, count: requests.count))
         guard let name = participants[consumer]?.name else { return settling }
         for (position, request) in requests.enumerated() {
-            switch participants[consumer]?.ledger.begin(request.receipt) {
-            case .alreadySettled:
+            guard let (index, number) = holding(request.receipt, by: consumer),
+                let hold = slots[index].entries[number].hold
+            else {
+                if settled.contains(request.receipt.low, by: consumer) { settling.outcomes[position] = .alreadySettled }
+                continue
+            }
+            if hold.isSettling {
                 settling.outcomes[position] = .alreadySettled
-                continue
-            case .proceed: break
-            case .leaseLost, nil: continue
-            }
-            guard let held = inFlight[request.receipt], let index = slotIndex(of: request.receipt) else {
-                participants[consumer]?.ledger.end(request.receipt, .leaseLost)
-                continue
-            }
-            if let move = settle(request, held, index, name, wall) {
-                inFlight[request.receipt]?.isSettling = true
+            } else if let move = settle(request, hold, index, number, name, wall) {
+                slots[index].entries[number].hold?.isSettling = true
                 settling.moves.append((position, move))
             } else {
-                participants[consumer]?.ledger.end(request.receipt, .settled)
+                settled.insert(hold.delivery, by: consumer)
                 settling.outcomes[position] = .settled
             }
         }
         return settling
     }
 
+    /// Whether a settlement is being written.
+    var isSettling: Bool { slots.contains { $0.inFlight > 0 && !$0.entries.held(\.isSettling).isEmpty } }
+
     /// - Returns: The copy that must be written before the delivery ends; `nil` when it has ended.
     private mutating func settle(
         _ request: SettleRequest,
-        _ held: Held,
+        _ hold: PartitionEntries.Hold,
         _ index: Int,
+        _ number: Int,
         _ name: String,
         _ wall: Int64
     ) -> Move? {
         switch request.settlement {
         case .acknowledge, .discard:
-            end(request.receipt, index, held.offset)
+            end(index, number)
             return nil
         case .release:
-            giveBack(request.receipt, isCounted: false)
+            giveBack(index, number, isCounted: false)
             return nil
         case .retry(let delay, let error):
-            guard var item = slots[index].items[held.offset] else { return nil }
-            item.envelope.note(held.attempt, at: wall, by: name, error)
-            if held.attempt >= settings.maxAttempts {
-                let letter = item.envelope.deadLetter(
+            var envelope = slots[index].entries[number].parcel.envelope
+            envelope.note(hold.attempt, at: wall, by: name, error)
+            if hold.attempt >= settings.maxAttempts {
+                let letter = envelope.deadLetter(
                     group: settings.group,
                     reason: .attemptsExhausted,
                     error: error,
-                    attempts: held.attempt,
+                    attempts: hold.attempt,
                     now: wall
                 )
-                return move(request.receipt, held, index, .deadLetters, letter)
+                return move(request.receipt, index, number, .deadLetters, letter)
             }
             let milliseconds = min(delay.milliseconds, DelayLevels.longest)
-            if laneKey(index, item) != nil {
-                hold(request.receipt, held, index, item, until: wall + milliseconds)
+            if laneKey(index, number) != nil {
+                keep(index, number, envelope, until: wall + milliseconds)
                 return nil
             }
-            var copy = item.envelope
-            copy.attempts = held.attempt
-            copy.published = copy.published ?? item.timestamp
-            guard milliseconds > 0 else { return move(request.receipt, held, index, .retry, copy) }
+            envelope.attempts = hold.attempt
+            envelope.published = slots[index].entries[number].published
+            guard milliseconds > 0 else { return move(request.receipt, index, number, .retry, envelope) }
             // The time at which it was to come first is told to the handler, and stays.
-            copy.again = wall + milliseconds
-            return move(
-                request.receipt,
-                held,
-                index,
-                .delay(level: DelayLevels.level(for: milliseconds)),
-                copy
-            )
+            envelope.again = wall + milliseconds
+            let level = DelayLevels.level(for: milliseconds)
+            return move(request.receipt, index, number, .delay(level: level), envelope)
         case .reject(let reason, let error):
-            guard var item = slots[index].items[held.offset] else { return nil }
-            item.envelope.note(held.attempt, at: wall, by: name, error)
-            item.envelope.published = item.envelope.published ?? item.timestamp
-            let letter = item.envelope.deadLetter(
+            var envelope = slots[index].entries[number].parcel.envelope
+            envelope.note(hold.attempt, at: wall, by: name, error)
+            envelope.published = slots[index].entries[number].published
+            let letter = envelope.deadLetter(
                 group: settings.group,
                 reason: reason,
                 error: error,
-                attempts: held.attempt,
+                attempts: hold.attempt,
                 now: wall
             )
-            return move(request.receipt, held, index, .deadLetters, letter)
+            return move(request.receipt, index, number, .deadLetters, letter)
         }
     }
 
     private func move(
         _ receipt: Receipt,
-        _ held: Held,
         _ index: Int,
+        _ number: Int,
         _ destination: Move.Destination,
         _ envelope: Envelope
     ) -> Move {
         Move(
             place: slots[index].place,
-            offset: held.offset,
+            offset: slots[index].entries[number].offset,
+            number: number,
             generation: slots[index].generation,
             receipt: receipt,
             destination: destination,
@@ -121,29 +116,16 @@ extension MemberState {
     }
 
     /// Keeps a message of a key until its time, and with it the key.
-    private mutating func hold(_ receipt: Receipt, _ held: Held, _ index: Int, _ item: Item, until: Int64) {
-        inFlight[receipt] = nil
-        slots[index].inFlight -= 1
-        slots[index].items[held.offset] = item
-        setOut(false, index, held.offset)
-        slots[index].tracker.count(held.offset)
-        forgetSuspect(index, held.offset)
-        timers.insert(
-            Timer(
-                at: until,
-                place: slots[index].place,
-                offset: held.offset,
-                generation: slots[index].generation,
-                purpose: .back
-            )
-        )
-        touch(index)
+    private mutating func keep(_ index: Int, _ number: Int, _ envelope: Envelope, until time: Int64) {
+        letGo(index, number, isCounted: true)
+        slots[index].entries[number].parcel.envelope = envelope
+        setTimer(index, number, at: time, .back)
     }
 
-    private mutating func end(_ receipt: Receipt, _ index: Int, _ offset: Int64) {
-        inFlight[receipt] = nil
+    private mutating func end(_ index: Int, _ number: Int) {
         slots[index].inFlight -= 1
-        finish(index, offset)
+        inFlight -= 1
+        finish(index, number)
     }
 
     /// Notes whether a settlement's copy was written.
@@ -155,18 +137,15 @@ extension MemberState {
     /// - Returns: The outcome.
     mutating func conclude(_ move: Move, _ failure: QueueError?, by consumer: UInt32) -> SettleOutcome {
         guard let receipt = move.receipt else { return .leaseLost }
+        let found = holding(receipt, by: consumer)
         if let failure {
-            inFlight[receipt]?.isSettling = false
-            participants[consumer]?.ledger.end(receipt, inFlight[receipt] == nil ? .leaseLost : .failed)
+            if let (index, number) = found { slots[index].entries[number].hold?.isSettling = false }
             return .failed(failure)
         }
-        guard inFlight[receipt] != nil, let index = slotIndex(of: receipt) else {
-            // The copy is written, and whoever has the partition now delivers the original too.
-            participants[consumer]?.ledger.end(receipt, .leaseLost)
-            return .leaseLost
-        }
-        end(receipt, index, move.offset)
-        participants[consumer]?.ledger.end(receipt, .settled)
+        // If it is not held any more, whoever has the partition now delivers the original as well as the copy.
+        guard let (index, number) = found else { return .leaseLost }
+        end(index, number)
+        settled.insert(receipt.low, by: consumer)
         return .settled
     }
 
@@ -177,28 +156,18 @@ extension MemberState {
     ///   - isWritten: Whether it is certainly on the broker; otherwise it is tried again.
     ///   - wall: The time of messages.
     mutating func conclude(_ move: Move, isWritten: Bool, wall: Int64) {
-        guard let index = slotIndex(move.place, move.generation) else { return }
-        if isWritten { return finish(index, move.offset) }
-        timers.insert(
-            Timer(
-                at: wall + 1000,
-                place: move.place,
-                offset: move.offset,
-                generation: move.generation,
-                purpose: .again
-            )
-        )
+        guard let index = slotIndex(move.place, move.generation), slots[index].entries.has(move.number, move.offset)
+        else { return }
+        if isWritten { return finish(index, move.number) }
+        setTimer(index, move.number, at: wall + 1000, .again)
         failed.append(move)
     }
 
     /// Starts leases anew.
     mutating func renew(_ receipts: [Receipt], by consumer: UInt32, now: Duration) -> [Bool] {
         receipts.map { receipt in
-            guard inFlight[receipt]?.consumer == consumer, slotIndex(of: receipt) != nil else {
-                participants[consumer]?.ledger.lose(receipt)
-                return false
-            }
-            inFlight[receipt]?.expiry = now + settings.lease
+            guard let (index, number) = holding(receipt, by: consumer) else { return false }
+            slots[index].entries[number].hold?.expiry = now + settings.lease
             return true
         }
     }

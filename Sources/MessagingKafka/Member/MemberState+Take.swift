@@ -1,5 +1,4 @@
 #if Kafka
-import DequeModule
 import Messaging
 
 extension MemberState {
@@ -14,79 +13,85 @@ extension MemberState {
     mutating func take(_ consumer: UInt32, max: Int, now: Duration, wall: Int64) -> [Delivery] {
         guard !isDraining, participants[consumer] != nil else { return [] }
         var taken: [Delivery] = []
+        taken.reserveCapacity(min(max, buffered))
         var run: (index: Int, until: Int64)?
         while taken.count < max {
             if !goesOn(run) { run = nextSlot() }
             guard let index = run?.index else { break }
-            guard let offset = slots[index].popHead(), let item = slots[index].items[offset] else { continue }
-            if let key = laneKey(index, item) {
+            guard let ref = slots[index].popHead(), slots[index].entries.has(ref.number, ref.offset) else { continue }
+            if let key = laneKey(index, ref.number) {
                 let turn = slots[index].lanes[key]?.turn
-                if let turn, turn != offset {
-                    slots[index].lanes[key]?.waiting.append(offset)
+                if let turn, turn != ref.offset {
+                    slots[index].lanes[key]?.waiting.append(ref)
                     continue
                 }
-                if turn == nil { slots[index].lanes[key] = Lane(turn: offset) }
+                if turn == nil { slots[index].lanes[key] = PartitionSlot.Lane(turn: ref.offset) }
             }
-            let attempt = item.envelope.attempts + (slots[index].tracker.attempts[offset] ?? 0) + 1
+            let counted = slots[index].tracker.attempts.isEmpty ? 0 : slots[index].tracker.attempts[ref.offset] ?? 0
+            let attempt = slots[index].entries[ref.number].parcel.attempts + counted + 1
             guard attempt <= settings.maxAttempts else {
-                exhaust(index, offset, item, attempts: attempt - 1, wall: wall)
+                exhaust(index, ref.number, attempts: attempt - 1, wall: wall)
                 continue
             }
-            taken.append(handOver(index, offset, item, attempt, to: consumer, now: now))
+            taken.append(handOver(index, ref, attempt, to: consumer, now: now))
         }
         return taken
     }
 
     private mutating func handOver(
         _ index: Int,
-        _ offset: Int64,
-        _ item: Item,
+        _ ref: PartitionSlot.Ref,
         _ attempt: Int,
         to consumer: UInt32,
         now: Duration
     ) -> Delivery {
-        deliveries += 1
-        let receipt = Receipt(
-            high: UInt64(clamping: offset),
-            low: deliveries,
-            fence: slots[index].generation,
-            source: slots[index].source
-        )
+        deliveries &+= 1
         let expiry = now + settings.lease
-        inFlight[receipt] = Held(consumer: consumer, offset: offset, attempt: attempt, expiry: expiry)
         nextExpiry = min(nextExpiry ?? expiry, expiry)
-        participants[consumer]?.ledger.handOver(receipt)
+        slots[index].entries[ref.number].hold = PartitionEntries.Hold(
+            consumer: consumer,
+            delivery: deliveries,
+            attempt: attempt,
+            expiry: expiry
+        )
         slots[index].inFlight += 1
-        setOut(true, index, offset)
-        if offset > slots[index].tracker.high { slots[index].tracker.high = offset }
+        inFlight += 1
+        setOut(true, index, ref.number)
+        if ref.offset > slots[index].tracker.high { slots[index].tracker.high = ref.offset }
         touch(index)
-        if forgetsSuspect(index, offset) { suspect?.phase = .inFlight }
+        if forgetsSuspect(index, ref.offset) { suspect?.phase = .inFlight }
+        // Field by field, so that nothing is copied but what is handed over.
         return Delivery(
-            message: item.envelope.message,
+            message: slots[index].entries[ref.number].parcel.message,
             queue: settings.queue,
             group: settings.group,
             attempt: attempt,
-            receipt: receipt,
-            publishedAt: UnixTime.date(item.envelope.published ?? item.timestamp),
-            redrives: item.envelope.redrives,
-            history: item.envelope.history
+            receipt: Receipt(
+                high: UInt64(ref.number),
+                low: deliveries,
+                fence: slots[index].generation,
+                source: slots[index].source
+            ),
+            publishedAt: UnixTime.date(slots[index].entries[ref.number].published),
+            redrives: slots[index].entries[ref.number].parcel.redrives,
+            history: slots[index].entries[ref.number].parcel.history
         )
     }
 
     /// Whether the next message of a partition is the oldest still, so that nobody has to look at the others.
     private func goesOn(_ run: (index: Int, until: Int64)?) -> Bool {
-        guard let run, suspect == nil, let head = slots[run.index].head, !slots[run.index].tracker.isSuspect(head),
-            let item = slots[run.index].items[head]
+        guard let run, suspect == nil, let head = slots[run.index].head,
+            !slots[run.index].tracker.isSuspect(head.offset)
         else { return false }
-        return item.timestamp <= run.until
+        return slots[run.index].entries[head.number].timestamp <= run.until
     }
 
     /// The partition whose next message is the oldest, and until when it is; `nil` when nothing may be handed over.
     private mutating func nextSlot() -> (index: Int, until: Int64)? {
         if let suspect {
             // Alone: nobody else's crash may be taken for its own.
-            guard suspect.phase == .reserved, inFlight.isEmpty, let index = slotIndex[suspect.place] else { return nil }
-            if slots[index].head == suspect.offset { return (index, .min) }
+            guard suspect.phase == .reserved, inFlight == 0, let index = slotIndex[suspect.place] else { return nil }
+            if slots[index].head?.offset == suspect.offset { return (index, .min) }
             // Something older came back meanwhile; it is a suspect itself.
             self.suspect = nil
         }
@@ -94,39 +99,41 @@ extension MemberState {
         var others = Int64.max
         var isSuspect = false
         for index in slots.indices where slots[index].role.isDelivered {
-            guard let head = slots[index].head, let item = slots[index].items[head] else { continue }
-            let isCandidate = slots[index].tracker.isSuspect(head)
+            guard let head = slots[index].head else { continue }
+            let timestamp = slots[index].entries[head.number].timestamp
+            let isCandidate = slots[index].tracker.isSuspect(head.offset)
             if isCandidate != isSuspect {
                 // What may have been in flight at a crash goes first.
                 guard isCandidate else { continue }
                 (best, isSuspect) = (nil, true)
             }
-            guard let found = best, found.timestamp <= item.timestamp else {
+            guard let found = best, found.timestamp <= timestamp else {
                 others = min(others, best?.timestamp ?? .max)
-                best = (index, item.timestamp)
+                best = (index, timestamp)
                 continue
             }
-            others = min(others, item.timestamp)
+            others = min(others, timestamp)
         }
         guard let best else { return nil }
         guard isSuspect else { return (best.index, others) }
-        guard inFlight.isEmpty, let head = slots[best.index].head else { return nil }
+        guard inFlight == 0, let head = slots[best.index].head else { return nil }
         touch(best.index)
-        suspect = Suspect(place: slots[best.index].place, offset: head, phase: .reserving(sequence))
+        suspect = Suspect(place: slots[best.index].place, offset: head.offset, phase: .reserving(sequence))
         isUrgent = true
         return nil
     }
 
     /// Gives up on a message that was delivered as often as it may be.
-    private mutating func exhaust(_ index: Int, _ offset: Int64, _ item: Item, attempts: Int, wall: Int64) {
-        let letter = item.envelope.deadLetter(
+    private mutating func exhaust(_ index: Int, _ number: Int, attempts: Int, wall: Int64) {
+        let envelope = slots[index].entries[number].parcel.envelope
+        let letter = envelope.deadLetter(
             group: settings.group,
             reason: .attemptsExhausted,
-            error: item.envelope.history.last?.error,
+            error: envelope.history.last?.error,
             attempts: attempts,
             now: wall
         )
-        move(index, offset, .deadLetters, letter)
+        move(index, number, .deadLetters, letter)
     }
 
     // MARK: - Giving back
@@ -134,27 +141,39 @@ extension MemberState {
     /// Makes a delivery available to others.
     ///
     /// - Parameters:
-    ///   - receipt: A delivery that is held.
+    ///   - index: The partition.
+    ///   - number: The entry of a delivery that is held.
     ///   - isCounted: Whether it counts as an attempt.
-    mutating func giveBack(_ receipt: Receipt, isCounted: Bool) {
-        guard let held = inFlight.removeValue(forKey: receipt), let index = slotIndex(of: receipt) else { return }
+    mutating func giveBack(_ index: Int, _ number: Int, isCounted: Bool) {
+        letGo(index, number, isCounted: isCounted)
+        ready(index, number)
+    }
+
+    /// Ends a delivery whose message stays.
+    mutating func letGo(_ index: Int, _ number: Int, isCounted: Bool) {
+        let offset = slots[index].entries[number].offset
+        slots[index].entries[number].hold = nil
         slots[index].inFlight -= 1
-        if isCounted { slots[index].tracker.count(held.offset) }
-        forgetSuspect(index, held.offset)
-        setOut(false, index, held.offset)
-        ready(index, held.offset)
+        inFlight -= 1
+        if isCounted { slots[index].tracker.count(offset) }
+        forgetSuspect(index, offset)
+        setOut(false, index, number)
         touch(index)
     }
 
     /// Makes a message ready again; it is its key's turn still.
-    mutating func ready(_ index: Int, _ offset: Int64) {
-        if slots[index].items[offset] != nil { slots[index].putBack(offset) }
+    mutating func ready(_ index: Int, _ number: Int) {
+        slots[index].putBack(PartitionSlot.Ref(offset: slots[index].entries[number].offset, number: number))
     }
 
-    /// Ends a consumer's membership.
+    /// Ends a consumer's membership; what it is settling ends as that does.
     mutating func leave(_ consumer: UInt32) {
-        guard var participant = participants.removeValue(forKey: consumer) else { return }
-        for receipt in participant.ledger.takeAll() { giveBack(receipt, isCounted: true) }
+        guard participants.removeValue(forKey: consumer) != nil else { return }
+        for index in slots.indices {
+            for ref in slots[index].entries.held({ $0.consumer == consumer && !$0.isSettling }) {
+                giveBack(index, ref.number, isCounted: true)
+            }
+        }
     }
 }
 #endif

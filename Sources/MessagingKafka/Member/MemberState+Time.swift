@@ -16,25 +16,30 @@ extension MemberState {
     }
 
     private mutating func expire(now: Duration) {
-        let over = inFlight.filter { !$0.value.isSettling && $0.value.expiry <= now }
-        for (receipt, held) in over.sorted(by: { $0.value.offset < $1.value.offset }) {
-            participants[held.consumer]?.ledger.lose(receipt)
-            giveBack(receipt, isCounted: true)
+        nextExpiry = nil
+        for index in slots.indices where slots[index].inFlight > 0 {
+            for ref in slots[index].entries.held({ !$0.isSettling && $0.expiry <= now }) {
+                giveBack(index, ref.number, isCounted: true)
+            }
+            guard let next = slots[index].entries.nextExpiry(now: now) else { continue }
+            nextExpiry = min(nextExpiry ?? next, next)
         }
-        // What is being settled is looked at again when that should have ended.
-        nextExpiry = inFlight.values.map { $0.isSettling ? max($0.expiry, now + .seconds(1)) : $0.expiry }.min()
     }
 
     private mutating func fire(_ timer: Timer, wall: Int64) {
-        guard let index = slotIndex(timer.place, timer.generation) else { return }
+        guard let index = slotIndex(timer.place, timer.generation),
+            slots[index].entries.has(timer.number, timer.offset)
+        else { return }
         switch timer.purpose {
-        case .back: ready(index, timer.offset)
+        case .back: ready(index, timer.number)
         case .due:
-            guard let item = slots[index].items[timer.offset] else { return }
-            var copy = item.envelope
+            let entry = slots[index].entries[timer.number]
+            // What is being copied to another level is moved on from there.
+            if entry.isHopping { return }
+            var copy = entry.parcel.envelope
             copy.again = nil
-            copy.published = copy.published ?? item.timestamp
-            move(index, timer.offset, .retry, copy)
+            copy.published = entry.published
+            move(index, timer.number, .retry, copy)
         case .again:
             guard let position = failed.firstIndex(where: { $0.place == timer.place && $0.offset == timer.offset })
             else { return }
@@ -47,15 +52,15 @@ extension MemberState {
     private mutating func hop(_ index: Int, wall: Int64) {
         let length = DelayLevels.lengths[min(Int(slots[index].place.partition), DelayLevels.lengths.count - 1)]
         guard length > 0, let base = slots[index].tracker.base else { return }
-        for offset in slots[index].items.keys.sorted().prefix(100) where offset >= base {
-            guard let item = slots[index].items[offset], let due = item.envelope.again ?? item.envelope.due,
-                item.timestamp + length <= wall, due > wall, !slots[index].hopping.contains(offset)
+        for ref in slots[index].entries.inOrder.prefix(100) where ref.offset >= base {
+            let entry = slots[index].entries[ref.number]
+            var copy = entry.parcel.envelope
+            guard let due = copy.again ?? copy.due, entry.timestamp + length <= wall, due > wall, !entry.isHopping
             else { continue }
-            slots[index].hopping.insert(offset)
-            var copy = item.envelope
-            copy.published = copy.published ?? item.timestamp
+            slots[index].entries[ref.number].isHopping = true
+            copy.published = entry.published
             copy.again = due
-            move(index, offset, .delay(level: DelayLevels.level(for: due - wall)), copy)
+            move(index, ref.number, .delay(level: DelayLevels.level(for: due - wall)), copy)
         }
     }
 

@@ -46,78 +46,8 @@ struct MemberState {
         var maxWaiting = 1000
     }
 
-    struct Item {
-        var envelope: Envelope
-        var timestamp: Int64
-        var bytes: Int
-        /// Whether it takes none of the room for what waits: a consumer has it, or nobody ever gets it.
-        var isOut = false
-    }
-
-    /// The messages of one key: the one whose turn it is, and what waits behind it.
-    struct Lane {
-        var turn: Int64
-        var waiting = Deque<Int64>()
-    }
-
-    /// A partition that belongs to this member.
-    struct Slot {
-        let place: TopicPartition
-        /// What messages of other programs are called after.
-        let name: String
-        let role: Role
-        let source: UInt32
-        let generation: UInt32
-        var tracker: PartitionTracker
-        /// What was read and has not ended.
-        var items: [Int64: Item] = [:]
-        /// What was read and never handed over, in order.
-        var fresh = Deque<Int64>()
-        /// What came back, in order.
-        var returned: [Int64] = []
-        /// Keys that have a message ready, in flight or waiting for its retry, and more behind it.
-        var lanes: [[UInt8]: Lane] = [:]
-        var inFlight = 0
-        var isDirty = false
-        var isPaused = false
-        var crowd: Hysteresis
-        /// What is on its way to another level.
-        var hopping: Set<Int64> = []
-
-        /// The next offset that could be handed over.
-        var head: Int64? {
-            switch (returned.first, fresh.first) {
-            case (let back?, let new?): min(back, new)
-            case (let back?, nil): back
-            case (nil, let new): new
-            }
-        }
-
-        mutating func popHead() -> Int64? {
-            guard let head else { return nil }
-            if returned.first == head { returned.removeFirst() } else { fresh.removeFirst() }
-            return head
-        }
-
-        mutating func putBack(_ offset: Int64) {
-            let index = returned.firstIndex { $0 > offset } ?? returned.endIndex
-            returned.insert(offset, at: index)
-        }
-    }
-
-    /// A delivery that somebody has.
-    struct Held {
-        let consumer: UInt32
-        let offset: Int64
-        let attempt: Int
-        var expiry: Duration
-        /// Its settlement is being written; until that has ended no lease runs out.
-        var isSettling = false
-    }
-
     struct Participant {
         let name: String
-        var ledger = SettlementLedger()
     }
 
     /// A call to `receive` that waits.
@@ -150,6 +80,8 @@ struct MemberState {
         let at: Int64
         let place: TopicPartition
         let offset: Int64
+        /// The number of its entry.
+        let number: Int
         let generation: UInt32
         let purpose: Purpose
 
@@ -167,6 +99,8 @@ struct MemberState {
 
         let place: TopicPartition
         let offset: Int64
+        /// The number of its entry.
+        let number: Int
         let generation: UInt32
         /// The settlement that asked for it; `nil` when its time did.
         let receipt: Receipt?
@@ -175,31 +109,35 @@ struct MemberState {
     }
 
     let settings: Settings
-    var slots: [Slot] = []
+    var slots: [PartitionSlot] = []
     var slotIndex: [TopicPartition: Int] = [:]
-    private var slotOfSource: [UInt32: Int] = [:]
+    /// Which partition of now a number in receipts means; -1 for one of others.
+    private var slotOfSource: [Int] = []
     /// The partition that the last record was of; the next is often of the same.
-    private var lastRead: (place: TopicPartition, index: Int)?
+    var lastRead: (place: TopicPartition, index: Int)?
     /// Numbers of partitions in receipts; they stay the same for the life of the member.
     private var sources: [TopicPartition: UInt32] = [:]
     private(set) var generation: UInt32 = 0
     var participants: [UInt32: Participant] = [:]
-    var inFlight: [Receipt: Held] = [:]
+    /// How many deliveries somebody holds.
+    var inFlight = 0
+    var settled = SettledDeliveries()
     var waiters: [Waiter] = []
     var timers = Heap<Timer>()
     var moves: [Move] = []
     /// Copies that could not be written, until they are tried again.
     var failed: [Move] = []
     var suspect: Suspect?
-    var deliveries: UInt64 = 0
+    /// How many messages were handed over, and where the count began.
+    var deliveries: UInt64
     /// The next time a lease may run out.
     var nextExpiry: Duration?
     /// Nothing is handed over: the partitions are about to go.
     var isDraining = false
     var buffered = 0
     var bufferedBytes = 0
-    private var crowd: Hysteresis
-    private var byteCrowd: Hysteresis
+    var crowd: Hysteresis
+    var byteCrowd: Hysteresis
 
     // Commits: every change has a number, and a commit covers all up to the one it began at.
     var sequence: UInt64 = 0
@@ -210,8 +148,15 @@ struct MemberState {
     /// When the broker last proved that this is a member.
     var proof: Duration = .zero
 
-    init(_ settings: Settings) {
+    /// Creates a member that has nothing yet.
+    ///
+    /// - Parameters:
+    ///   - settings: What it works by.
+    ///   - deliveries: Where deliveries are counted from; members of one process that begin far apart never take each
+    ///     other's receipts for their own.
+    init(_ settings: Settings, deliveries: UInt64 = 0) {
         self.settings = settings
+        self.deliveries = deliveries
         crowd = Hysteresis(high: settings.maxBuffered, low: settings.maxBuffered / 2)
         byteCrowd = Hysteresis(high: settings.maxBufferedBytes, low: settings.maxBufferedBytes / 2)
     }
@@ -241,9 +186,8 @@ struct MemberState {
             let note = position.offset >= 0 ? CommitNote(position.metadata, base: position.offset) : CommitNote()
             let source = sources[position.place] ?? UInt32(clamping: sources.count)
             sources[position.place] = source
-            var slot = Slot(
+            var slot = PartitionSlot(
                 place: position.place,
-                name: KafkaNames.decoded(position.place.topic),
                 role: role,
                 source: source,
                 generation: generation,
@@ -253,7 +197,8 @@ struct MemberState {
             slot.isDirty = note.isOpen && role.isDelivered
             if slot.isDirty { sequence += 1 }
             slotIndex[position.place] = slots.count
-            slotOfSource[source] = slots.count
+            while slotOfSource.count <= Int(source) { slotOfSource.append(-1) }
+            slotOfSource[Int(source)] = slots.count
             slots.append(slot)
             starts.append(KafkaPosition(place: position.place, offset: slot.tracker.base ?? KafkaPosition.beginning))
         }
@@ -265,15 +210,12 @@ struct MemberState {
     /// - Parameter isLost: Whether they belong to others already, so that nothing can be committed.
     /// - Returns: The last commit.
     mutating func release(isLost: Bool) -> [KafkaPosition] {
-        for (receipt, held) in inFlight {
-            participants[held.consumer]?.ledger.lose(receipt)
-            if let index = slotIndex(of: receipt) {
-                slots[index].tracker.count(held.offset)
-                slots[index].isDirty = true
-            }
+        for index in slots.indices where slots[index].inFlight > 0 {
+            for ref in slots[index].entries.held({ _ in true }) { slots[index].tracker.count(ref.offset) }
+            slots[index].isDirty = true
+            slots[index].inFlight = 0
         }
-        inFlight = [:]
-        for index in slots.indices { slots[index].inFlight = 0 }
+        inFlight = 0
         suspect = nil
         var commits: [KafkaPosition] = []
         if !isLost {
@@ -289,7 +231,7 @@ struct MemberState {
     private mutating func removeSlots() {
         slots = []
         slotIndex = [:]
-        slotOfSource = [:]
+        slotOfSource = Array(repeating: -1, count: slotOfSource.count)
         lastRead = nil
         timers = Heap()
         moves = []
@@ -302,208 +244,23 @@ struct MemberState {
     }
 
     /// The partition that a receipt belongs to, if it has not changed hands since.
-    func slotIndex(of receipt: Receipt) -> Int? {
-        guard let index = slotOfSource[receipt.source], slots[index].generation == receipt.fence else { return nil }
-        return index
+    private func slotIndex(of receipt: Receipt) -> Int? {
+        guard receipt.source < slotOfSource.count else { return nil }
+        let index = slotOfSource[Int(receipt.source)]
+        return index >= 0 && slots[index].generation == receipt.fence ? index : nil
+    }
+
+    /// The entry of a delivery that a consumer holds still.
+    func holding(_ receipt: Receipt, by consumer: UInt32) -> (index: Int, number: Int)? {
+        guard let index = slotIndex(of: receipt), let number = Int(exactly: receipt.high),
+            slots[index].entries.holds(number, receipt.low), slots[index].entries[number].hold?.consumer == consumer
+        else { return nil }
+        return (index, number)
     }
 
     func slotIndex(_ place: TopicPartition, _ generation: UInt32) -> Int? {
         guard let index = slotIndex[place], slots[index].generation == generation else { return nil }
         return index
-    }
-
-    // MARK: - Reading
-
-    /// Takes in a record that was read.
-    mutating func add(_ record: KafkaRecord, of place: TopicPartition, wall: Int64) {
-        if lastRead?.place != place { lastRead = slotIndex[place].map { (place, $0) } }
-        guard let index = lastRead?.index else { return }
-        let before = slots[index].tracker.base
-        let isNew = slots[index].tracker.admit(record.offset)
-        if slots[index].tracker.base != before, before != nil { touch(index) }
-        guard isNew else { return }
-        let envelope: Envelope
-        do throws(Envelope.Problem) {
-            envelope = try Envelope(record, topic: slots[index].name)
-        } catch {
-            let letter = error.envelope.deadLetter(
-                group: settings.group,
-                reason: .undecodable,
-                error: error.text,
-                attempts: error.envelope.attempts,
-                now: wall
-            )
-            slots[index].items[record.offset] =
-                Item(envelope: letter, timestamp: record.timestamp ?? wall, bytes: 0, isOut: true)
-            return move(index, record.offset, .deadLetters, letter)
-        }
-        let bytes = (record.payload.value?.count ?? 0) + 200
-        slots[index].items[record.offset] = Item(envelope: envelope, timestamp: record.timestamp ?? wall, bytes: bytes)
-        if slots[index].role.isDelivered {
-            slots[index].fresh.append(record.offset)
-            buffered += 1
-            bufferedBytes += bytes
-            return
-        }
-        let due = (slots[index].role == .delayed ? envelope.again : nil) ?? envelope.due ?? 0
-        if slots[index].role == .scheduled, let since = settings.since, due <= since {
-            return finish(index, record.offset)
-        }
-        timers.insert(
-            Timer(at: due, place: place, offset: record.offset, generation: slots[index].generation, purpose: .due)
-        )
-    }
-
-    /// Ends a message for good.
-    mutating func finish(_ index: Int, _ offset: Int64) {
-        slots[index].tracker.finish(offset)
-        slots[index].hopping.remove(offset)
-        if let item = slots[index].items.removeValue(forKey: offset) {
-            if slots[index].role.isDelivered, !item.isOut {
-                buffered -= 1
-                bufferedBytes -= item.bytes
-            }
-            openLane(index, item)
-        }
-        forgetSuspect(index, offset)
-        touch(index)
-    }
-
-    /// Notes that a message has left the room for what waits, or has come back to it.
-    mutating func setOut(_ isOut: Bool, _ index: Int, _ offset: Int64) {
-        guard let item = slots[index].items[offset], item.isOut != isOut else { return }
-        slots[index].items[offset]?.isOut = isOut
-        buffered += isOut ? -1 : 1
-        bufferedBytes += isOut ? -item.bytes : item.bytes
-    }
-
-    /// Lets the next message of a key go.
-    private mutating func openLane(_ index: Int, _ item: Item) {
-        guard let key = laneKey(index, item), var lane = slots[index].lanes[key] else { return }
-        guard let next = lane.waiting.popFirst() else {
-            slots[index].lanes[key] = nil
-            return
-        }
-        lane.turn = next
-        slots[index].lanes[key] = lane
-        slots[index].putBack(next)
-    }
-
-    /// The key that holds up others of its kind.
-    func laneKey(_ index: Int, _ item: Item) -> [UInt8]? {
-        settings.isKeyed && slots[index].role == .main ? item.envelope.key : nil
-    }
-
-    func forgetsSuspect(_ index: Int, _ offset: Int64) -> Bool {
-        guard let suspect else { return false }
-        return suspect.offset == offset && suspect.place == slots[index].place
-    }
-
-    mutating func forgetSuspect(_ index: Int, _ offset: Int64) {
-        if forgetsSuspect(index, offset) { suspect = nil }
-    }
-
-    /// Asks for a copy of a message before it is finished.
-    mutating func move(_ index: Int, _ offset: Int64, _ destination: Move.Destination, _ envelope: Envelope) {
-        moves.append(
-            Move(
-                place: slots[index].place,
-                offset: offset,
-                generation: slots[index].generation,
-                receipt: nil,
-                destination: destination,
-                envelope: envelope
-            )
-        )
-    }
-
-    /// Notes a change that is to be committed.
-    mutating func touch(_ index: Int) {
-        slots[index].isDirty = true
-        sequence += 1
-    }
-
-    // MARK: - Flow
-
-    /// Which partitions to stop reading and which to read again.
-    mutating func flow() -> (pause: [TopicPartition], resume: [TopicPartition]) {
-        // Both thresholds look at every value, so neither is skipped by the other's answer.
-        let (isCrowded, isHeavy) = (crowd.update(buffered), byteCrowd.update(bufferedBytes))
-        var (pause, resume): ([TopicPartition], [TopicPartition]) = ([], [])
-        for index in slots.indices {
-            let isOver = slots[index].crowd.update(slots[index].role.isDelivered ? 0 : slots[index].items.count)
-            let isLong =
-                slots[index].isPaused ? !slots[index].tracker.hasRoom : slots[index].tracker.isNearlyFull
-            let wanted = isOver || isLong || slots[index].role.isDelivered && (isCrowded || isHeavy)
-            guard wanted != slots[index].isPaused else { continue }
-            slots[index].isPaused = wanted
-            if wanted { pause.append(slots[index].place) } else { resume.append(slots[index].place) }
-        }
-        return (pause, resume)
-    }
-
-    // MARK: - Commits
-
-    func commit(_ slot: Slot, isOpen: Bool, suspect: Int64?) -> KafkaPosition? {
-        guard let base = slot.tracker.base else { return nil }
-        var note = CommitNote()
-        note.made = settings.made
-        note.isOpen = isOpen
-        note.high = slot.tracker.high
-        note.suspect = suspect
-        note.inFlight = slot.inFlight
-        note.oldest = slot.items[base].map { $0.envelope.published ?? $0.timestamp }
-        note.finished = slot.tracker.finished
-        note.attempts = slot.tracker.attempts
-        return KafkaPosition(place: slot.place, offset: base, metadata: note.text(base: base))
-    }
-
-    /// What to commit now; nothing while a commit is under way or it is too early.
-    mutating func beginCommit(now: Duration) -> [KafkaPosition] {
-        guard committing == nil, !isDraining, isUrgent || now >= nextCommit else { return [] }
-        var commits: [KafkaPosition] = []
-        for index in slots.indices where slots[index].isDirty {
-            slots[index].isDirty = false
-            let place = slots[index].place
-            let suspected = suspect.flatMap { $0.place == place ? $0.offset : nil }
-            let isOpen = slots[index].role.isDelivered
-            if let position = commit(slots[index], isOpen: isOpen, suspect: suspected) { commits.append(position) }
-        }
-        isUrgent = false
-        guard !commits.isEmpty else { return [] }
-        committing = (sequence, commits.map(\.place))
-        nextCommit = now + settings.commitInterval
-        return commits
-    }
-
-    /// Notes how a commit ended.
-    mutating func endCommit(_ failure: KafkaFailure?, now: Duration) {
-        guard let (sequence, places) = committing else { return }
-        committing = nil
-        if failure == nil {
-            committed = max(committed, sequence)
-            proof = now
-            if let suspect, case .reserving(let number) = suspect.phase, number <= committed {
-                self.suspect?.phase = .reserved
-            }
-        } else {
-            for place in places {
-                if let index = slotIndex[place] { slots[index].isDirty = true }
-            }
-            nextCommit = now + .milliseconds(500)
-        }
-    }
-
-    /// Whether there is something to commit.
-    var hasChanges: Bool { slots.contains(where: \.isDirty) }
-}
-
-extension CommitNote {
-    /// The same of a member that left in order.
-    var closed: CommitNote {
-        var note = self
-        note.isOpen = false
-        return note
     }
 }
 #endif

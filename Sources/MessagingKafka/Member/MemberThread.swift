@@ -1,4 +1,5 @@
 #if Kafka
+import DequeModule
 import Foundation
 import Logging
 import Messaging
@@ -9,7 +10,9 @@ struct MemberThread: ~Copyable {
     private let member: GroupMember
     private let client: KafkaClient
     /// Records that the state does not have yet.
-    private var arrived: [(TopicPartition, KafkaRecord)] = []
+    private var arrived = Deque<Arrival>()
+    /// Whether librdkafka may have more records for which there is room.
+    private var hasMore = false
     /// Partitions that the group has given us and that are not read yet, and when to try that again.
     private var arriving: (places: [TopicPartition], next: Duration)?
     /// When the partitions go, whatever is still in flight.
@@ -49,11 +52,13 @@ struct MemberThread: ~Copyable {
                 }
                 takeIn()
             }
+            takeFromStore()
             if let arriving, now >= arriving.next { arrive(arriving.places) }
             work()
+            // First of all: who leaves must not join once more.
+            if member.shared.withLock({ $0.isStopping }) { break }
             if let drainEnd, now >= drainEnd || isQuiet { letGo(isLost: false) }
             watch()
-            if member.shared.withLock({ $0.isStopping }) { break }
         }
         leave()
         end()
@@ -62,6 +67,7 @@ struct MemberThread: ~Copyable {
     /// How long the thread may sleep; noted, so that others know whether to wake it.
     private func sleep() -> Duration {
         let now = now
+        if hasMore { return .zero }
         // librdkafka takes a thread that does not poll for a session for one that hangs.
         var limit = min(.seconds(60), member.settings.trust / 2)
         if let arriving { limit = min(limit, max(.zero, arriving.next - now)) }
@@ -79,15 +85,15 @@ struct MemberThread: ~Copyable {
         }
     }
 
-    private var isQuiet: Bool { member.shared.withLock { $0.state.inFlight.isEmpty } }
+    private var isQuiet: Bool { member.shared.withLock { $0.state.inFlight == 0 } }
 
     // MARK: - Events
 
     private mutating func handle(_ event: KafkaEvent) {
-        if case .record = event {} else { takeIn() }
+        if case .arrival = event {} else { takeIn() }
         switch event {
-        case .record(KafkaRegistry.place, let record): heard(record)
-        case .record(let place, let record): arrived.append((place, record))
+        case .record(_, let record): heard(record)
+        case .arrival(let arrival): arrived.append(arrival)
         case .assigned(let places): arrive(places)
         case .revoked(_, let isLost): revoke(isLost: isLost)
         case .committed(let failure): committed(failure)
@@ -105,14 +111,28 @@ struct MemberThread: ~Copyable {
         }
     }
 
+    /// Reads as much as there is room for; the rest stays in librdkafka.
+    private mutating func takeFromStore() {
+        let room = member.shared.withLock { shared in
+            let room = shared.state.room()
+            shared.isFull = room == 0
+            return room
+        }
+        let limit = min(room, GroupMember.burst)
+        guard limit > 0 else { return hasMore = false }
+        let (taken, failures) = client.takeStored(limit, into: &arrived)
+        hasMore = taken == limit
+        takeIn()
+        for failure in failures { handle(.failure(failure)) }
+    }
+
     /// Gives what was read to the state, many at once.
     private mutating func takeIn() {
         if arrived.isEmpty { return }
-        let (records, wall) = (arrived, member.wall)
-        arrived.removeAll(keepingCapacity: true)
+        let wall = member.wall
         member.shared.withLock { shared in
             shared.trouble = nil
-            for (place, record) in records { shared.state.add(record, of: place, wall: wall) }
+            while let arrival = arrived.popFirst() { shared.state.add(arrival, wall: wall) }
         }
     }
 
@@ -127,7 +147,11 @@ struct MemberThread: ~Copyable {
     /// Takes over partitions where their last member ended.
     private mutating func arrive(_ places: [TopicPartition]) {
         isJoined = true
-        if isLeaving || awaySince != nil { return client.unassign() }
+        if isLeaving || awaySince != nil {
+            // Nothing at all: librdkafka goes on waiting for an assignment when it is only told to give up the last one.
+            do throws(KafkaFailure) { try client.assign([]) } catch { member.log.failure(error) }
+            return
+        }
         do throws(KafkaFailure) {
             let found = places.isEmpty ? [] : try client.committed(places, within: Self.askLimit)
             let positions = found.map { CommitNote.current($0, made: member.settings.made) }
@@ -147,7 +171,10 @@ struct MemberThread: ~Copyable {
                 return (starts, shared.joining)
             }
             arriving = nil
-            try client.assign(starts + [KafkaPosition(place: KafkaRegistry.place, offset: member.registry.next)])
+            try client.assign(
+                starts + [KafkaPosition(place: KafkaRegistry.place, offset: member.registry.next)],
+                apart: Set(starts.map(\.place).filter { member.settings.roles[$0.topic]?.isDelivered == true })
+            )
             for continuation in joining { continuation.resume() }
         } catch {
             // Without knowing where the group is, reading would repeat or skip.
@@ -214,7 +241,7 @@ struct MemberThread: ~Copyable {
     /// Whether there is something for consumers, and none of them waits for it.
     private func isNeglected(_ shared: borrowing GroupMember.Shared) -> Bool {
         awaySince == nil && !shared.state.slots.isEmpty && shared.receivers.isEmpty
-            && (shared.state.buffered > 0 || !shared.state.inFlight.isEmpty)
+            && (shared.state.buffered > 0 || shared.state.inFlight > 0)
     }
 
     /// Gives the messages to other members when nobody here asks for them, and takes part again when somebody does.
@@ -244,12 +271,16 @@ struct MemberThread: ~Copyable {
             metadata: [LogKeys.queue: "\(member.settings.queue)", LogKeys.group: "\(member.settings.group)"]
         )
         awaySince = now
+        // A rebalance may be under way, and librdkafka wait for its answer.
+        let owesUnassign = arriving != nil || drainEnd != nil
         arriving = nil
         drainEnd = nil
         let last = member.shared.withLock { $0.state.release(isLost: false) }
+        // First of all: after a commit that the group refuses, or an answer to its rebalance, librdkafka would join once more.
+        client.unsubscribe()
         if !last.isEmpty { commitAndWait(last) }
         refuseConfirmations()
-        client.unsubscribe()
+        if owesUnassign { client.unassign() }
     }
 
     // MARK: - Work
@@ -325,10 +356,11 @@ struct MemberThread: ~Copyable {
                 // Records cannot come in any more: their partitions are gone.
                 if let event = client.poll(for: max(.zero, end - now)) { handle(event) }
             }
-            // While the group moves to another coordinator the old one takes nothing.
-            guard let refusal, KafkaErrors.error(refusal, queue: member.settings.queue).code == .unavailable else {
-                break
-            }
+            // While the group moves to another coordinator the old one takes nothing. A group that changes its members takes
+            // nothing either, and waits for us.
+            guard let refusal, refusal.name != "REBALANCE_IN_PROGRESS",
+                KafkaErrors.error(refusal, queue: member.settings.queue).code == .unavailable
+            else { break }
             let pause = min(.milliseconds(100), end - now)
             guard pause > .zero else { break }
             if let event = client.poll(for: pause) { handle(event) }
@@ -341,16 +373,25 @@ struct MemberThread: ~Copyable {
         let end = now + GroupMember.leaveLimit
         isLeaving = true
         member.shared.withLock { $0.state.isDraining = true }
-        while now < end, member.shared.withLock({ $0.state.inFlight.values.contains(where: \.isSettling) }) {
+        while now < end, member.shared.withLock({ $0.state.isSettling }) {
             if let event = client.poll(for: .milliseconds(20)) { handle(event) }
         }
         awaitRebalance()
-        owesUnassign = owesUnassign || drainEnd != nil || arriving != nil
         let last = member.shared.withLock { $0.state.release(isLost: $0.lost != nil) }
-        // First of all, so that a commit that the group refuses does not make librdkafka join again; it leaves once the
-        // partitions are given back.
-        client.leave()
-        if !last.isEmpty { commitAndWait(last) }
+        if owesUnassign || drainEnd != nil || arriving != nil {
+            // A rebalance waits for our answer, and that must come before the membership ends: librdkafka would forget it, and
+            // with it who waits for it to be taken. Not subscribing to anything any more keeps it from joining again.
+            (owesUnassign, drainEnd, arriving) = (false, nil, nil)
+            client.unsubscribe()
+            if !last.isEmpty { commitAndWait(last) }
+            client.unassign()
+            client.leave()
+        } else {
+            // First of all, so that a commit that the group refuses does not make librdkafka join again; it leaves once the
+            // partitions are given back.
+            client.leave()
+            if !last.isEmpty { commitAndWait(last) }
+        }
         refuseConfirmations()
         if owesUnassign { client.unassign() }
         let limit = now + GroupMember.leaveLimit
