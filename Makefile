@@ -2,7 +2,7 @@
 SWIFT ?= swift
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-kafka format lint clean
+.PHONY: help demo build test test-kafka bench format lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,11 @@ test-kafka: ## Run the tests of the Kafka backend on librdkafka's mock cluster a
 	@Integration/install build kafka
 	$(SWIFT) build --build-tests
 	MQ_TEST_KAFKA=1 MQ_TEST_BROKERS=kafka Integration/with-brokers $(SWIFT) test --skip-build --no-parallel --filter 'KafkaTests|oneLayerOnKafka'
+
+bench: ## Measure Redis and RabbitMQ (private ones) and SQLite, each beside its plain client; a release build
+	@Integration/install build redis rabbitmq
+	$(SWIFT) build -c release --product mq
+	Integration/with-brokers Integration/bench "$$($(SWIFT) build -c release --show-bin-path)/mq"
 
 format: ## Format the sources in place
 	@Integration/install swift

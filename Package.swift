@@ -64,6 +64,7 @@ let package = Package(
         .library(name: "MessagingConformanceFaults", targets: ["MessagingConformanceFaults"]),
         .library(name: "MessagingMigration", targets: ["MessagingMigration"]),
         .library(name: "MessagingPipeline", targets: ["MessagingPipeline"]),
+        .library(name: "MessagingBenchmark", targets: ["MessagingBenchmark"]),
         .executable(name: "mq", targets: ["mq"]),
     ],
     traits: [
@@ -90,6 +91,7 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         .target(
@@ -199,11 +201,29 @@ let package = Package(
             resources: [.embedInCode("API/openapi.json")],
             swiftSettings: settings
         ),
+        .target(
+            name: "MessagingBenchmark",
+            dependencies: [
+                "Messaging", logging, .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: settings
+        ),
+        // The client libraries alone, which the backends are compared with.
+        .target(
+            name: "MessagingBaselines",
+            dependencies: [
+                "Messaging", redisBackend, rabbitMQBackend, kafkaBackend, sqliteBackend, sqlite3,
+                .target(name: "CHiredis", condition: .when(traits: ["Redis"])),
+                .target(name: "CRabbitMQ", condition: .when(traits: ["RabbitMQ"])),
+                .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "mq",
             dependencies: [
                 "Messaging", "MessagingMemory", "MessagingConformance", "MessagingMigration", "MessagingPipeline",
-                redisBackend,
+                "MessagingBenchmark", "MessagingBaselines", redisBackend,
                 rabbitMQBackend, kafkaBackend, sqliteBackend, grdb, logging,
                 metrics,
                 lifecycle, httpClient,
@@ -306,6 +326,14 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(
+            name: "MessagingBenchmarkTests",
+            dependencies: [
+                "MessagingBenchmark", "MessagingBaselines", "MessagingMemory", "Messaging", "TestSupport", redisBackend,
+                rabbitMQBackend, sqliteBackend,
+            ],
+            swiftSettings: settings
+        ),
         // The backend that docs/conformance.md shows, written from the public API alone.
         .testTarget(
             name: "ExampleBackendTests",
@@ -315,7 +343,8 @@ let package = Package(
         .testTarget(
             name: "mqTests",
             dependencies: [
-                "mq", "Messaging", "MessagingConformance", "MessagingPipeline", "MessagingSQLite", "TestSupport",
+                "mq", "Messaging", "MessagingBenchmark", "MessagingConformance", "MessagingPipeline", "MessagingSQLite",
+                "TestSupport",
                 "PipelineTestSupport", grdb, logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],
@@ -336,11 +365,8 @@ let package = Package(
         .executableTarget(
             name: "queue-child",
             dependencies: [
-                "Messaging", "MessagingConformance", "MessagingMigration", redisBackend, rabbitMQBackend, kafkaBackend,
-                sqliteBackend,
-                sqlite3, logging,
-                .target(name: "CRabbitMQ", condition: .when(traits: ["RabbitMQ"])),
-                .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+                "Messaging", "MessagingConformance", "MessagingMigration", "MessagingBaselines", redisBackend,
+                rabbitMQBackend, kafkaBackend, sqliteBackend, logging,
             ],
             path: "Integration/Child",
             swiftSettings: settings
@@ -405,8 +431,9 @@ let package = Package(
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "MessagingPipeline", "MessagingMemory", redisBackend, rabbitMQBackend, kafkaBackend, sqliteBackend,
-                grdb,
+                "MessagingPipeline", "MessagingMemory", "MessagingBenchmark", redisBackend, rabbitMQBackend,
+                kafkaBackend,
+                sqliteBackend, grdb,
                 "mq",
                 "BrokerSupport",
                 "TestSupport", "PipelineTestSupport", logging,

@@ -24,10 +24,8 @@ struct QueueChild {
                queue-child hammer URL QUEUE GROUP NAME SECONDS publishes and handles at the same time
                queue-child fault URL JOB                       does one job of the fault tier (JSON)
                queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
-               queue-child rabbitmq URL MESSAGES               measures RabbitMQ beside plain librabbitmq
                queue-child migrate FROM TO JOURNAL QUEUE apply|rollback   moves a queue
                queue-child follow URL JOURNAL QUEUE COUNT      publishes to a queue that may move
-               queue-child kafka URL MESSAGES BYTES            measures Kafka beside plain librdkafka
                queue-child rounds URL COUNT                    opens, consumes and closes so many times
         """
 
@@ -65,12 +63,7 @@ struct QueueChild {
         case ("throughput", 3): try await ThroughputChild.run(file: words[1], messages: Int(words[2]) ?? 0)
         #endif
         #if RabbitMQ
-        case ("rabbitmq", 3): try await RabbitMQChild.measure(words[1], messages: Int(words[2]) ?? 0)
         case ("rounds", 3): try await RabbitMQChild.rounds(words[1], Int(words[2]) ?? 0)
-        #endif
-        #if Kafka
-        case ("kafka", 4):
-            try await KafkaChild.measure(words[1], messages: Int(words[2]) ?? 0, bytes: Int(words[3]) ?? 0)
         #endif
         default: say(usage)
         }

@@ -2,6 +2,7 @@
 import Foundation
 import Logging
 import Messaging
+import MessagingBaselines
 import MessagingSQLite
 
 /// Measures a file: publishes messages of 512 bytes in batches of 100, then consumes and acknowledges them, and beside
@@ -16,7 +17,11 @@ enum ThroughputChild {
         try await queue.declare(QueueDefinition("load", groups: [GroupDefinition("workers")]))
         let part = max(batch, messages / 10 / batch * batch)
         let clock = ContinuousClock()
-        var plain = try PlainInserts(file + "-plain")
+        let plain = try PlainSQLite(
+            path: file + "-plain",
+            synchronous: .full,
+            PlainSettings(queue: "load", size: 512, window: batch)
+        )
         // Batch by batch in turns, so that both meet the same moments of the machine.
         for number in 0..<10 {
             var (ours, theirs) = (Duration.zero, Duration.zero)
@@ -28,7 +33,7 @@ enum ThroughputChild {
                         throw QueueError(.brokerError, "a message was refused")
                     }
                 }
-                theirs += try clock.measure { try plain.insert(rows) }
+                theirs += try clock.measure { try plain.publish(batch) }
             }
             report("publish", number, part, ours, theirs, file)
         }
@@ -36,13 +41,12 @@ enum ThroughputChild {
         for number in 0..<10 {
             var (ours, theirs) = (Duration.zero, Duration.zero)
             for _ in 0..<(part / batch) {
-                let rows = makeBatch()
                 ours += try await clock.measure {
                     let deliveries = try await consumer.receive(max: batch, wait: .seconds(1))
                     guard deliveries.count == batch else { throw QueueError(.brokerError, "messages are missing") }
                     _ = try await consumer.settle(deliveries.map { SettleRequest($0.receipt, .acknowledge) })
                 }
-                theirs += try clock.measure { try plain.insert(rows) }
+                theirs += try clock.measure { try plain.publish(batch) }
             }
             report("consume", number, part, ours, theirs, file)
         }
@@ -53,6 +57,7 @@ enum ThroughputChild {
             _ = try await consumer.receive(max: 1, wait: .seconds(2))
         }
         QueueChild.say("{\"end\":true,\"file_bytes\":\(size(file)),\"wal_bytes\":\(size(file + "-wal"))}")
+        plain.close()
         await queue.close()
     }
 

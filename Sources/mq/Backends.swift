@@ -1,5 +1,6 @@
 import Logging
 import Messaging
+import MessagingBaselines
 import MessagingMemory
 
 #if Kafka
@@ -25,6 +26,8 @@ struct OpenBackend: Sendable {
     let source: String
     /// Where the pipeline keeps what is no message, beside the queue.
     let stores: PipelineStores
+    /// The client library that `mq bench` compares it with; `nil` when there is none.
+    var plain: PlainLibrary?
 
     /// Whether what it holds ends with this process.
     var isEphemeral: Bool { queue.system == "memory" }
@@ -151,7 +154,8 @@ enum Backends {
                 queue: InstrumentedQueue(file),
                 description: "sqlite:\(configuration.path)",
                 source: url.source,
-                stores: .sqlite(SQLiteStorage(file))
+                stores: .sqlite(SQLiteStorage(file)),
+                plain: .sqlite(configuration)
             )
         #endif
         #if Redis
@@ -171,7 +175,8 @@ enum Backends {
                 queue: InstrumentedQueue(redis),
                 description: configuration.description,
                 source: url.source,
-                stores: .redis(RedisCommands(redis))
+                stores: .redis(RedisCommands(redis)),
+                plain: .redis(configuration)
             )
         #endif
         #if RabbitMQ
@@ -191,7 +196,8 @@ enum Backends {
                 queue: InstrumentedQueue(RabbitMQQueue(configuration, logger: logger)),
                 description: configuration.description,
                 source: url.source,
-                stores: try .besideBroker(settings: settings, timeout: timeout, logger: logger)
+                stores: try .besideBroker(settings: settings, timeout: timeout, logger: logger),
+                plain: .rabbitMQ(configuration)
             )
         #endif
         #if Kafka
@@ -210,7 +216,8 @@ enum Backends {
                 queue: InstrumentedQueue(KafkaQueue(configuration, logger: logger)),
                 description: configuration.description,
                 source: url.source,
-                stores: try .besideBroker(settings: settings, timeout: timeout, logger: logger)
+                stores: try .besideBroker(settings: settings, timeout: timeout, logger: logger),
+                plain: .kafka(configuration)
             )
         #endif
         default: throw notBuilt(kind, chosen.source)

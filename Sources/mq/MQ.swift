@@ -45,7 +45,7 @@ struct MQ: AsyncParsableCommand {
         subcommands: [
             PipelineCommand.self, PublishCommand.self, ConsumeCommand.self, StatusCommand.self, DLQCommand.self,
             DeleteCommand.self,
-            BackendsCommand.self, DoctorCommand.self, ConformanceCommand.self,
+            BackendsCommand.self, DoctorCommand.self, ConformanceCommand.self, BenchCommand.self,
         ] + migration
     )
 
