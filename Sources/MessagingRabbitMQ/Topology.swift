@@ -44,7 +44,8 @@ enum Topology {
                 : groups.flatMap { group in
                     [RabbitNames.notes(queue, group), RabbitNames.members(queue, group)].map { .queueDelete($0) }
                 })
-            + [.exchangeDelete(RabbitNames.exchange(queue)), .exchangeDelete(RabbitNames.later(queue))]
+            + [.exchangeDelete(RabbitNames.exchange(queue))]
+            + (lanes == 0 ? [.exchangeDelete(RabbitNames.later(queue))] : [])
             + (0..<lanes).map { .exchangeDelete(RabbitNames.exchange(queue, lane: $0)) }
     }
 
