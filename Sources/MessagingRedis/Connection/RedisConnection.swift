@@ -104,41 +104,21 @@ struct RedisConnection: Sendable {
         self.endpoint = endpoint
     }
 
-    /// Authenticates, selects the database, names the connection and loads the scripts, in one round trip.
+    /// Authenticates, selects the database and names the connection, then loads the scripts.
+    ///
+    /// In two round trips: Redis closes the connection of somebody who is not let in and sends more than 16 KiB in a word, and
+    /// the closing can overtake the answer that says why.
     private mutating func prepare(_ configuration: RedisConfiguration, _ purpose: Purpose) async throws(QueueError) {
-        var writer = RESPWriter(capacity: 4096)
+        var first = RESPWriter(capacity: 256)
         if let password = configuration.password {
-            writer.command(configuration.username.map { ["AUTH", $0, password] } ?? ["AUTH", password])
+            first.command(configuration.username.map { ["AUTH", $0, password] } ?? ["AUTH", password])
         }
-        if configuration.database != 0 { writer.command(["SELECT", String(configuration.database)]) }
-        writer.command(["CLIENT", "SETNAME", "swift-message-queue"])
-        let setup = writer.commands
-        switch purpose {
-        case .commands:
-            for script in RedisScript.allCases {
-                writer.command(3)
-                writer.word("SCRIPT")
-                writer.word("LOAD")
-                writer.word(script.source(configuration.scriptChanges))
-            }
-        case .reads: writer.command(["CLIENT", "ID"])
-        case .subscription: break
-        }
-        let replies: [RedisReply]
-        do {
-            replies = try await send(writer, timeout: configuration.connectTimeout)
-        } catch {
-            // Nothing that was asked here changes anything, so an unknown outcome is plainly unavailable.
-            throw QueueError(
-                .unavailable,
-                error.message.replacing(RedisChannelHandler.unknown, with: "") + " while the connection was set up",
-                isRetryable: error.isRetryable,
-                underlying: error.underlying
-            )
-        }
-        for (index, reply) in replies.enumerated() {
+        if configuration.database != 0 { first.command(["SELECT", String(configuration.database)]) }
+        first.command(["CLIENT", "SETNAME", "swift-message-queue"])
+        let greetings = try await ask(first, configuration)
+        for (index, reply) in greetings.enumerated() {
             // A user without the right to name its connection can do without.
-            if index == setup - 1, reply.error?.hasPrefix("NOPERM") == true { continue }
+            if index == greetings.count - 1, reply.error?.hasPrefix("NOPERM") == true { continue }
             if index == 0, configuration.password != nil, reply.error != nil {
                 // Never quoted: some servers and proxies repeat the arguments.
                 throw QueueError(
@@ -148,10 +128,41 @@ struct RedisConnection: Sendable {
             }
             _ = try reply.checked(nil)
         }
+        var second = RESPWriter(capacity: 4096)
         switch purpose {
-        case .commands: hashes = replies.dropFirst(setup).map { $0.string ?? "" }
+        case .commands:
+            for script in RedisScript.allCases {
+                second.command(3)
+                second.word("SCRIPT")
+                second.word("LOAD")
+                second.word(script.source(configuration.scriptChanges))
+            }
+        case .reads: second.command(["CLIENT", "ID"])
+        case .subscription: return
+        }
+        let replies = try await ask(second, configuration)
+        for reply in replies { _ = try reply.checked(nil) }
+        switch purpose {
+        case .commands: hashes = replies.map { $0.string ?? "" }
         case .reads: clientID = replies.last?.integer ?? 0
         case .subscription: break
+        }
+    }
+
+    private func ask(
+        _ commands: RESPWriter,
+        _ configuration: RedisConfiguration
+    ) async throws(QueueError) -> [RedisReply] {
+        do {
+            return try await send(commands, timeout: configuration.connectTimeout)
+        } catch {
+            // Nothing that is asked here changes anything, so an unknown outcome is plainly unavailable.
+            throw QueueError(
+                .unavailable,
+                error.message.replacing(RedisChannelHandler.unknown, with: "") + " while the connection was set up",
+                isRetryable: error.isRetryable,
+                underlying: error.underlying
+            )
         }
     }
 
