@@ -18,9 +18,9 @@ build: ## Build everything, debug
 	$(SWIFT) build
 
 test: ## Run every test but those of Kafka, on live brokers too (private ones, started and stopped here)
-	@Integration/install build redis rabbitmq
+	@Integration/install build redis rabbitmq tests
 	$(SWIFT) build --build-tests
-	Integration/with-brokers $(SWIFT) test --skip-build --no-parallel
+	Integration/with-brokers Integration/run-tests $(SWIFT)
 
 test-kafka: ## Run the tests of the Kafka backend on librdkafka's mock cluster and on a stand-in server
 	@Integration/install build kafka

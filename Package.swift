@@ -410,8 +410,8 @@ let package = Package(
         .testTarget(
             name: "MigrationTests",
             dependencies: [
-                "MessagingMigration", "MessagingRabbitMQ", "MessagingRedis", "MessagingSQLite", "Messaging",
-                "BrokerSupport",
+                "MessagingMigration", "MessagingKafka", "MessagingRabbitMQ", "MessagingRedis", "MessagingSQLite",
+                "Messaging", "BrokerSupport",
                 "TestSupport", "queue-child", "mq", logging,
             ],
             path: "Integration/MigrationTests",

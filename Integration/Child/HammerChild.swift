@@ -3,9 +3,10 @@ import Messaging
 
 /// Publishes, takes and settles as fast as it can, and says what it did for a test that puts the histories together.
 ///
-/// `t ID`: about to publish; `p ID`: published; `d ID ATTEMPT TIME`: delivered, when `receive` had returned; `b ID TIME`:
-/// about to settle; `a ID`: acknowledged; `g ID`: given back; `e TEXT`: an error. Times are the machine's monotonic clock
-/// in nanoseconds, which all processes share.
+/// `t ID`: about to publish; `p ID`: published; `d ID ATTEMPT ASKED TIME`: delivered, when `receive` was called and
+/// when it had returned; `b ID TIME`: about to settle; `a ID`: acknowledged; `g ID`: given back; `l ID`: not settled,
+/// because the lease may have been over; `e TEXT`: an error. Times are the machine's monotonic clock in nanoseconds,
+/// which all processes share.
 enum HammerChild {
     private static let batch = 20
 
@@ -67,10 +68,11 @@ enum HammerChild {
             let member = try await queue.consume(name, group: group, consumer: consumer, options: ConsumerOptions())
             var random = SystemRandomNumberGenerator()
             while ContinuousClock.now < end {
+                let asked = nanoseconds()
                 let deliveries = try await member.receive(max: batch, wait: .milliseconds(200))
                 if deliveries.isEmpty { continue }
                 let received = nanoseconds()
-                var lines = deliveries.map { "d \($0.message.id) \($0.attempt) \(received)" }
+                var lines = deliveries.map { "d \($0.message.id) \($0.attempt) \(asked) \(received)" }
                 QueueChild.say(lines.joined(separator: "\n"))
                 let requests = deliveries.map { delivery in
                     switch Int.random(in: 0..<20, using: &random) {
@@ -82,11 +84,14 @@ enum HammerChild {
                 let before = nanoseconds()
                 QueueChild.say(deliveries.map { "b \($0.message.id) \(before)" }.joined(separator: "\n"))
                 let outcomes = try await member.settle(requests)
+                // The leases began after the call to `receive` did: before this nobody can have lost one.
+                let isInTime = Duration.nanoseconds(nanoseconds() - asked) < member.lease
                 lines = outcomes.enumerated().map { index, outcome in
                     let id = deliveries[index].message.id
                     switch (requests[index].settlement, outcome) {
                     case (.acknowledge, .settled): return "a \(id)"
                     case (_, .settled): return "g \(id)"
+                    case (_, .leaseLost) where !isInTime: return "l \(id)"
                     default: return "e settle \(id): \(outcome)"
                     }
                 }

@@ -32,13 +32,18 @@ enum MigrationChild {
             to: target,
             options: MigrationOptions(
                 mode: .bridge,
-                acceptedLosses: ["durability", "keyed-order", "id-conflict", "fenced-settle", "renewal"],
+                acceptedLosses: [
+                    "durability", "keyed-order", "id-conflict", "fenced-settle", "renewal", "deduplication",
+                    "schedule-list", "atomic-move", "confirmed-settle",
+                ],
                 lease: .milliseconds(100),
                 patience: .seconds(30)
             )
         )
         // Several pages of the few messages that a test has time for.
         migrator.page = 64
+        // Whoever comes after one that was killed waits for this long.
+        migrator.shortestControl = .milliseconds(200)
         migrator.failpoints = Failpoints { point in
             let count = counts.withLock { counts in
                 counts["\(point)", default: 0] += 1
@@ -49,6 +54,9 @@ enum MigrationChild {
         }
         switch command {
         case "rollback": _ = try await migrator.rollback(name)
+        case "forward":
+            _ = try await migrator.resumeForward(name)
+            _ = try await migrator.finish(name)
         default:
             // A kill at the last effect comes when there is nothing left to be carried out.
             if try await journal.latest(name)?.isLive ?? true { _ = try await migrator.apply(name) }

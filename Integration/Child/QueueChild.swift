@@ -24,7 +24,8 @@ struct QueueChild {
                queue-child hammer URL QUEUE GROUP NAME SECONDS publishes and handles at the same time
                queue-child fault URL JOB                       does one job of the fault tier (JSON)
                queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
-               queue-child migrate FROM TO JOURNAL QUEUE apply|rollback   moves a queue
+               queue-child migrate FROM TO JOURNAL QUEUE apply|rollback|forward  moves a queue
+               queue-child moverate FROM TO JOURNAL MESSAGES   measures a move beside plain publishing
                queue-child follow URL JOURNAL QUEUE COUNT      publishes to a queue that may move
                queue-child rounds URL COUNT                    opens, consumes and closes so many times
         """
@@ -52,6 +53,13 @@ struct QueueChild {
                 journal: words[3],
                 words[4],
                 words[5]
+            )
+        case ("moverate", 5):
+            try await MoveRateChild.run(
+                from: MigrationSide(try open(words[1]), label: words[1]),
+                to: MigrationSide(try open(words[2]), label: words[2]),
+                journal: words[3],
+                count: Int(words[4]) ?? 0
             )
         case ("follow", 5):
             try await FollowerChild.run(

@@ -9,6 +9,9 @@ enum FaultEffort {
     }
     private static let only = ProcessInfo.processInfo.environment["MQ_TEST_CASE"]
 
+    /// How long a case may take: on a busy machine it is measured again with longer leases.
+    static let timeLimit: Duration = .seconds(400)
+
     /// Which part of the kills is done: a quarter, so that the tests take minutes.
     ///
     /// MQ_TEST_EFFORT, from 0 to 1, changes it.

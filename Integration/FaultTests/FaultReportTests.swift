@@ -12,7 +12,7 @@ private let reportFolder = ProcessInfo.processInfo.environment["MQ_TEST_REPORTS"
     "Reports of the fault tier",
     .enabled(if: reportFolder != nil, "MQ_TEST_REPORTS says into which folder they are written"),
     .serialized,
-    .timeLimit(.minutes(10))
+    .timeLimit(.minutes(20))
 )
 struct FaultReportTests {
     /// Those of the fault tier, and what needs a client that knows nothing of this library.
@@ -21,7 +21,7 @@ struct FaultReportTests {
     @Test(.enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"))
     func redis() async throws {
         let broker = try await RedisFaults()
-        let report = try await ConformanceRunner(RedisFaultHarness(broker: broker)).run(Self.cases)
+        let report = try await Self.runner(RedisFaultHarness(broker: broker)).run(Self.cases)
         await broker.close()
         try Self.write(report)
     }
@@ -29,15 +29,19 @@ struct FaultReportTests {
     @Test(.enabled(if: PrivateRabbitMQ.isInstalled, "rabbitmq-server is not installed; make test installs it"))
     func rabbitmq() async throws {
         let harness = RabbitMQFaultHarness(broker: try await RabbitMQFaults.shared())
-        try Self.write(try await ConformanceRunner(harness).run(Self.cases))
+        try Self.write(try await Self.runner(harness).run(Self.cases))
     }
 
     @Test func sqlite() async throws {
-        try Self.write(try await ConformanceRunner(SQLiteFaultHarness(file: try SQLiteFaults())).run(Self.cases))
+        try Self.write(try await Self.runner(SQLiteFaultHarness(file: try SQLiteFaults())).run(Self.cases))
     }
 
     @Test func memory() async throws {
         try Self.write(try await ConformanceRunner(MemoryHarness(broker: MemoryQueue())).run(Self.cases))
+    }
+
+    private static func runner(_ harness: any ConformanceHarness) -> ConformanceRunner {
+        ConformanceRunner(harness, timeLimit: FaultEffort.timeLimit)
     }
 
     private static func write(_ report: ConformanceReport) throws {

@@ -9,13 +9,13 @@ import Testing
     "RabbitMQ keeps the contract when something breaks",
     .enabled(if: PrivateRabbitMQ.isInstalled, "rabbitmq-server is not installed; make test installs it"),
     .serialized,
-    .timeLimit(.minutes(5))
+    .timeLimit(.minutes(15))
 )
 struct RabbitMQFaultTierTests {
     @Test(arguments: FaultEffort.cases)
     func keeps(_ law: ConformanceCase) async throws {
         let harness = RabbitMQFaultHarness(broker: try await RabbitMQFaults.shared())
-        let result = try await ConformanceRunner(harness).result(of: law)
+        let result = try await ConformanceRunner(harness, timeLimit: FaultEffort.timeLimit).result(of: law)
         let capabilities = try await capabilities(harness)
         let missing = law.requires.contains { !capabilities[$0].isAvailable }
         #expect(result.outcome == (missing ? .unsupported : .passed), "\(result.outcome): \(result.reason ?? "")")
@@ -32,7 +32,7 @@ struct RabbitMQFaultTierTests {
     func honest() async throws {
         let law = try #require(Conformance.find("cap.honest"))
         let harness = RabbitMQFaultHarness(broker: try await RabbitMQFaults.shared())
-        let result = try await ConformanceRunner(harness).result(of: law)
+        let result = try await ConformanceRunner(harness, timeLimit: FaultEffort.timeLimit).result(of: law)
         #expect(result.outcome == .passed, "\(result.reason ?? "")")
     }
 

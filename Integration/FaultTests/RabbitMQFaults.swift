@@ -49,16 +49,17 @@ final class RabbitMQFaults: FaultControl {
     /// A client that goes through the proxy.
     func makeQueue() async throws -> any MessageQueue {
         try client(tcp.port) { configuration in
-            configuration.connectTimeout = .seconds(1)
-            configuration.commandTimeout = .seconds(2)
-            configuration.heartbeat = .seconds(1)
+            // Longer than a machine stands still.
+            configuration.connectTimeout = .seconds(3)
+            configuration.commandTimeout = .seconds(4)
+            configuration.heartbeat = .seconds(2)
         }
     }
 
-    /// A client that goes straight to the server.
+    /// A client that goes straight to the server and judges: it waits for a busy machine.
     func makeDirectQueue() throws -> any MessageQueue {
         try client(server.port) { configuration in
-            configuration.connectTimeout = .seconds(2)
+            configuration.connectTimeout = .seconds(4)
             configuration.commandTimeout = .seconds(4)
         }
     }
@@ -75,7 +76,7 @@ final class RabbitMQFaults: FaultControl {
     }
 
     /// A connect, a login and a call, once each, and the second chance of a call whose connection was dead.
-    var patience: Duration { .seconds(6) }
+    var patience: Duration { .seconds(14) }
     /// Its socket closes with its process.
     var registrationLimit: Duration { .seconds(2) }
 
@@ -94,9 +95,7 @@ final class RabbitMQFaults: FaultControl {
 
     func broker(_ change: BrokerChange) async throws {
         let server = server
-        // RabbitMQ 3.10 writes down half a second late which queues there are and who their members are, and a node that
-        // is killed before that has forgotten the queue, or finds no leader for it: docs/rabbitmq.md tells it. Cases that
-        // kill a node are about messages, so it is made to write first.
+        // Cases that kill a node are about messages, so it is made to write first which queues there are.
         let isUnwritten = mayHaveDeclared.withLock { mayHaveDeclared in
             defer { if change == .kill { mayHaveDeclared = false } }
             return mayHaveDeclared
@@ -105,9 +104,7 @@ final class RabbitMQFaults: FaultControl {
             switch change {
             case .stop: server.stop()
             case .kill:
-                if isUnwritten {
-                    try server.ctl(["eval", "mnesia:sync_log(), [dets:sync(T) || T <- dets:all()], ok."])
-                }
+                if isUnwritten { try server.writeDownQueues() }
                 server.crash()
             case .start: try server.start()
             case .pause: server.signal(SIGSTOP)

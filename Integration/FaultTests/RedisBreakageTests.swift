@@ -31,8 +31,8 @@ struct RedisBreakageTests {
         breakage(
             "acknowledge-without-owner-check",
             "acknowledge",
-            "local found, done, result = owned(KEYS[1], ARGV[1], ARGV[2], ids), {}, {}",
-            "local found, done, result = {}, {}, \(all)",
+            "if all then",
+            "if true then",
             foundBy: "lease.fence"
         ),
         breakage("retry-without-owner-check", "retry", unfenced, "", foundBy: "crash.halfOpen"),
@@ -91,21 +91,21 @@ struct RedisBreakageTests {
         breakage(
             "dedupe-window-ignored",
             "publish",
-            "redis.pcall('GET', KEYS[k])",
-            "false",
+            "local seen, code = fresh[id] or known[k], nil",
+            "local seen, code = nil, nil",
             foundBy: "pub.retryAmbiguous"
         ),
         breakage(
             "refused-marked-as-known",
             "publish",
             "elseif room and room <= 0 then code = 'F'",
-            "elseif room and room <= 0 then code = 'F' redis.call('SET', KEYS[k], '0:' .. digest, 'PX', window)",
+            "elseif room and room <= 0 then code = 'F' marks[marked + 1], marks[marked + 2] = id, until_ms .. digest marked = marked + 2",
             foundBy: "pub.queueFull"
         ),
         breakage(
             "digest-ignored",
             "publish",
-            "code = (mark == digest .. generation or mark == '*' .. generation) and 'D' or 'C'",
+            "code = (mark == digest or mark == '*') and 'D' or 'C'",
             "code = 'D'",
             foundBy: "pub.idConflict"
         ),
@@ -155,8 +155,8 @@ struct RedisBreakageTests {
         ),
         breakage(
             "finished-retries-stay",
-            nil,
-            "if private then redis.call('XDEL', stream, unpack(part)) end",
+            "acknowledge",
+            "if ARGV[3] == '1' then redis.call('XDEL', stream, unpack(ARGV, 4)) end",
             "",
             foundBy: "settle.retry"
         ),
@@ -252,16 +252,16 @@ struct RedisBreakageTests {
         breakage(
             "closed-before-known",
             "publish",
-            "if window > 0 then\n    local seen",
-            "if window > 0 and not closed then\n    local seen",
+            "local seen, code = fresh[id] or known[k], nil",
+            "local seen, code = not closed and (fresh[id] or known[k]) or nil, nil",
             foundBy: "transfer.intake"
         ),
-        breakage("carried-id-conflicts", "publish", " or mark == '*' .. generation", "", foundBy: "transfer.remember"),
+        breakage("carried-id-conflicts", "publish", " or mark == '*'", "", foundBy: "transfer.remember"),
         breakage(
             "carried-id-for-ever",
             "remember",
-            "tonumber(ARGV[i + 1]) - t",
-            "3600000",
+            "math.min(tonumber(ARGV[i + 1]), last)",
+            "t + 3600000",
             foundBy: "transfer.remember"
         ),
     ]

@@ -9,13 +9,14 @@ import Testing
     "Redis keeps the contract when something breaks",
     .enabled(if: PrivateRedis.isInstalled, "redis-server is not installed; make test installs it"),
     .serialized,
-    .timeLimit(.minutes(5))
+    .timeLimit(.minutes(15))
 )
 struct RedisFaultTierTests {
     @Test(arguments: FaultEffort.cases)
     func keeps(_ law: ConformanceCase) async throws {
         let broker = try await RedisFaults()
-        let report = try await ConformanceRunner(RedisFaultHarness(broker: broker)).run([law])
+        let runner = ConformanceRunner(RedisFaultHarness(broker: broker), timeLimit: FaultEffort.timeLimit)
+        let report = try await runner.run([law])
         await broker.close()
         let result = try #require(report.results.first)
         // Everything can be broken here: what is not possible would be a hole.
@@ -26,7 +27,8 @@ struct RedisFaultTierTests {
     func window() async throws {
         let law = try #require(Conformance.find("fault.kill9Broker"))
         let broker = try await RedisFaults(["--appendfsync", "everysec"])
-        let report = try await ConformanceRunner(RedisFaultHarness(broker: broker)).run([law])
+        let runner = ConformanceRunner(RedisFaultHarness(broker: broker), timeLimit: FaultEffort.timeLimit)
+        let report = try await runner.run([law])
         await broker.close()
         #expect(report.isPassed, "\(report.results.compactMap(\.reason).joined())")
     }
@@ -37,7 +39,8 @@ extension RedisFaultTierTests {
     func honest() async throws {
         let law = try #require(Conformance.find("cap.honest"))
         let broker = try await RedisFaults(timeout: .seconds(10))
-        let report = try await ConformanceRunner(RedisFaultHarness(broker: broker)).run([law])
+        let runner = ConformanceRunner(RedisFaultHarness(broker: broker), timeLimit: FaultEffort.timeLimit)
+        let report = try await runner.run([law])
         await broker.close()
         #expect(report.isPassed, "\(report.results.compactMap(\.reason).joined())")
     }

@@ -11,13 +11,13 @@ final class RedisFaults: FaultControl {
     let server: PrivateRedis
     private let tcp: TCPFaultProxy
     private let changes: [RedisScriptChange]
-    /// How long the clients behind the proxy wait for an answer.
+    /// How long the clients behind the proxy wait for an answer: longer than a machine stands still.
     private let timeout: Duration
 
     init(
         _ arguments: [String] = ["--appendfsync", "always"],
         changes: [RedisScriptChange] = [],
-        timeout: Duration = .milliseconds(500)
+        timeout: Duration = .seconds(2)
     ) async throws {
         self.timeout = timeout
         server = try PrivateRedis(arguments + ["--maxmemory-policy", "noeviction"])
@@ -41,16 +41,18 @@ final class RedisFaults: FaultControl {
         configuration.maxBodyBytes = 1 << 20
         configuration.connectTimeout = timeout
         configuration.commandTimeout = timeout
-        configuration.heartbeat = .milliseconds(500)
+        configuration.heartbeat = Self.heartbeat
         configuration.forgetsConsumersAfter = Self.forgotten
         configuration.scriptChanges = changes
         return RedisQueue(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
     private static let forgotten: Duration = .seconds(2)
+    /// The longest time of one blocking read, which has the time of an answer besides.
+    private static let heartbeat: Duration = .milliseconds(500)
 
     /// A connect, a command or a blocking read with its answer, once each.
-    var patience: Duration { .seconds(2) }
+    var patience: Duration { timeout * 3 + Self.heartbeat }
     /// As the clients are told, at the least four leases of the cases.
     var registrationLimit: Duration { .seconds(4) + Self.forgotten }
 

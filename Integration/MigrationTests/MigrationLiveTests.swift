@@ -14,11 +14,19 @@ struct MigrationLiveTests {
     private static let count =
         ProcessInfo.processInfo.environment["MQ_TEST_MIGRATION_MESSAGES"].flatMap { Int($0) } ?? 1000
 
-    static let pairs =
+    /// All that can run here, or those that a person asks for: `kafka>sqlite`, or `kafka` for all that have it.
+    static let pairs = allPairs.filter { pair in
+        let wanted = ProcessInfo.processInfo.environment["MQ_TEST_MIGRATION_PAIR"]
+        return wanted.map { pair.joined(separator: ">").contains($0) } ?? true
+    }
+
+    private static let allPairs =
         [["sqlite", "sqlite"]] + (PrivateRedis.isInstalled ? [["sqlite", "redis"], ["redis", "sqlite"]] : [])
         + (PrivateRabbitMQ.isInstalled ? [["sqlite", "rabbitmq"], ["rabbitmq", "sqlite"]] : [])
         + (PrivateRedis.isInstalled && PrivateRabbitMQ.isInstalled
             ? [["redis", "rabbitmq"], ["rabbitmq", "redis"]] : [])
+        + (PrivateKafka.isInstalled ? [["sqlite", "kafka"], ["kafka", "sqlite"]] : [])
+        + (PrivateRedis.isInstalled && PrivateKafka.isInstalled ? [["redis", "kafka"], ["kafka", "redis"]] : [])
 
     /// What the clients have seen.
     private struct Ledger: Sendable {

@@ -2,6 +2,7 @@ import BrokerSupport
 import Foundation
 import Logging
 import Messaging
+import MessagingKafka
 import MessagingRabbitMQ
 import MessagingRedis
 import MessagingSQLite
@@ -15,6 +16,11 @@ struct Trace: Hashable, CustomStringConvertible {
     let attempts: Int
     let failures: Int
     let due: Date?
+
+    init(_ id: String, group: String?, _ state: StoredMessage.State, body: [UInt8], attempts: Int, failures: Int) {
+        (self.id, self.group, self.state, self.body) = (id, group, state, body)
+        (self.attempts, self.failures, due) = (attempts, failures, nil)
+    }
 
     init(_ stored: StoredMessage) {
         id = stored.message.id.rawValue
@@ -36,29 +42,44 @@ final class MigrationPlace: Sendable {
     static let groups = ["billing", "shipping"]
 
     let folder: URL
-    private let redis: PrivateRedis?
-    private let rabbitMQ: PrivateRabbitMQ?
+    let redis: PrivateRedis?
+    let rabbitMQ: PrivateRabbitMQ?
+    private let kafka: PrivateKafka?
     let sourceURL: String
     let targetURL: String
 
-    /// Makes a place between two of `sqlite`, `redis` and `rabbitmq`.
-    init(from source: String, to target: String) throws {
+    /// Makes a place between two of `sqlite`, `redis`, `rabbitmq` and `kafka`.
+    ///
+    /// - Parameters:
+    ///   - source: Where the queue is.
+    ///   - target: Where it goes.
+    ///   - settings: Further settings of Redis.
+    /// - Throws: When a server does not start.
+    init(from source: String, to target: String, redis settings: [String] = []) throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "mq-migration-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
-        let redis = [source, target].contains("redis") ? try PrivateRedis() : nil
-        let rabbitMQ = [source, target].contains("rabbitmq") ? try PrivateRabbitMQ() : nil
+        let redis = [source, target].contains("redis") ? try PrivateRedis(settings) : nil
+        // The figure of what consumers hold, which a gate waits for, is five seconds old otherwise.
+        let figures = ["collect_statistics_interval = 200"]
+        let rabbitMQ = [source, target].contains("rabbitmq") ? try PrivateRabbitMQ(figures) : nil
+        let kafka = [source, target].contains("kafka") ? try PrivateKafka() : nil
         func url(_ kind: String, _ file: String) -> String {
             switch kind {
             case "redis": redis?.url ?? ""
             case "rabbitmq": rabbitMQ?.url ?? ""
+            // Without options, as in the journal.
+            case "kafka": kafka.map { "kafka://127.0.0.1:\($0.port)" } ?? ""
             default: "sqlite:\(folder.appending(path: file).path)"
             }
         }
         (sourceURL, targetURL) = (url(source, "a.sqlite"), url(target, "b.sqlite"))
-        (self.folder, self.redis, self.rabbitMQ) = (folder, redis, rabbitMQ)
+        (self.folder, self.redis, self.rabbitMQ, self.kafka) = (folder, redis, rabbitMQ, kafka)
     }
 
-    deinit { try? FileManager.default.removeItem(at: folder) }
+    deinit {
+        kafka?.stop()
+        try? FileManager.default.removeItem(at: folder)
+    }
 
     var journal: String { folder.appending(path: "migration.sqlite").path }
     var environment: [String: String] {
@@ -66,6 +87,7 @@ final class MigrationPlace: Sendable {
             "MQ_MIGRATION_JOURNAL": journal, "MQ_MIGRATION_LEASE": "300ms",
             "MQ_SQLITE_URL": "sqlite:\(folder.path)/x.sqlite",
         ].merging(rabbitMQ.map { ["MQ_RABBITMQ_URL": $0.url] } ?? [:]) { $1 }
+            .merging(kafka.map { ["MQ_KAFKA_URL": $0.url] } ?? [:]) { $1 }
     }
 
     func open(_ url: String) throws -> any MessageQueue {
@@ -74,6 +96,9 @@ final class MigrationPlace: Sendable {
         if url.hasPrefix("amqp:") {
             // Its label says where it is and nothing else.
             return RabbitMQQueue(try RabbitMQConfiguration(url: rabbitMQ?.url ?? url), logger: logger)
+        }
+        if url.hasPrefix("kafka:") {
+            return KafkaQueue(try KafkaConfiguration(url: kafka?.url ?? url), logger: logger)
         }
         return RedisQueue(try RedisConfiguration(url: url), logger: logger)
     }
@@ -84,7 +109,17 @@ final class MigrationPlace: Sendable {
             try FileManager.default.removeItem(at: folder.appending(path: name))
         }
         _ = try redis?.cli("FLUSHALL")
+        guard let rabbitMQ else { return }
+        let queue = try open(rabbitMQ.url)
+        _ = try await queue.deleteQueue(Self.name)
+        await queue.close()
+        // What waits in the levels would belong to the next queue of the name.
+        let management = try Management(rabbitMQ.url)
+        for level in Self.levels { try await management.purge(level) }
     }
+
+    /// The delay levels, as docs/rabbitmq.md names them.
+    private static let levels = (0..<28).map { "mq.delay@100ms@\($0)" }
 
     /// A process that carries a migration out.
     ///
@@ -113,7 +148,7 @@ final class MigrationPlace: Sendable {
     }
 
     /// Puts so many messages into each state that can be moved, and returns what there is then.
-    func fill(_ count: Int, lease: Duration = .seconds(1)) async throws -> Set<Trace> {
+    func fill(_ count: Int, lease: Duration = .milliseconds(500)) async throws -> Set<Trace> {
         let queue = try open(sourceURL)
         try await queue.declare(
             QueueDefinition(
@@ -130,20 +165,32 @@ final class MigrationPlace: Sendable {
                 while left > 0 {
                     let deliveries = try await consumer.receive(max: min(500, left), wait: .seconds(5))
                     guard !deliveries.isEmpty else { throw QueueError(.unavailable, "nothing came while filling") }
-                    left -= deliveries.count
                     let settlement: Settlement =
                         state == "dead"
                         ? .reject(reason: .rejected, error: "no") : .retry(after: .seconds(3600), error: "later")
                     for outcome in try await consumer.settle(deliveries.map { SettleRequest($0.receipt, settlement) }) {
-                        if let error = outcome.error { throw error }
+                        // On a machine that stands still for longer than the lease, the message comes again.
+                        if let error = outcome.error, error.code != .leaseLost { throw error }
+                        if outcome.error == nil { left -= 1 }
                     }
                 }
                 await consumer.close()
             }
         }
         try await publish((0..<count).map { Self.message("later-\($0)", due: .after(.seconds(3600))) }, queue)
+        let unlisted = try await queue.transfer?.limits().unlisted ?? [:]
         await queue.close()
-        return Set(try await contents(sourceURL))
+        var before = Set(try await contents(sourceURL, takingReady: false))
+        if unlisted[.ready] != nil {
+            for group in Self.groups {
+                for index in 0..<count {
+                    let message = Self.message("ready-\(index)")
+                    let id = message.id.rawValue
+                    before.insert(Trace(id, group: group, .ready, body: message.body, attempts: 0, failures: 0))
+                }
+            }
+        }
+        return before
     }
 
     private func publish(_ messages: [Message], _ queue: any MessageQueue) async throws {
@@ -162,14 +209,22 @@ final class MigrationPlace: Sendable {
     }
 
     /// Everything that a side holds and can list.
-    func contents(_ url: String) async throws -> [Trace] {
+    ///
+    /// - Parameters:
+    ///   - url: The side.
+    ///   - takingReady: Whether what is ready and cannot be listed is consumed to see it.
+    /// - Returns: What there is.
+    /// - Throws: When the side cannot be asked.
+    func contents(_ url: String, takingReady: Bool = true) async throws -> [Trace] {
         let queue = try open(url)
-        guard let transfer = queue.transfer else { return [] }
-        guard try await definition(queue) != nil else { return [] }
+        guard let transfer = queue.transfer, let groups = try await definition(queue)?.groups.map(\.name) else {
+            await queue.close()
+            return []
+        }
         var found: [Trace] = []
         let unlisted = try await transfer.limits().unlisted
         let ofGroups = [StoredMessage.State.ready, .inFlight, .waiting].flatMap { state in
-            Self.groups.map { (state, $0 as String?) }
+            groups.map { (state, $0 as String?) }
         }
         for (state, group) in ofGroups + [(.scheduled, nil), (.dead, nil), (.reserved, nil)]
         where unlisted[state] == nil {
@@ -186,8 +241,62 @@ final class MigrationPlace: Sendable {
                 cursor = page.next
             } while cursor != nil
         }
+        if takingReady, unlisted[.ready] != nil {
+            for group in groups { found += try await takeReady(group, queue, isRabbitMQ: url.hasPrefix("amqp:")) }
+        }
+        found += try await hiddenCopies(url, queue, found)
         await queue.close()
         return found
+    }
+
+    /// Consumes what is ready, until neither the broker nor the consumer has anything left.
+    private func takeReady(_ group: String, _ queue: any MessageQueue, isRabbitMQ: Bool) async throws -> [Trace] {
+        var found: [Trace] = []
+        let consumer = try await queue.consume(Self.name, group: group, consumer: "looker")
+        let deadline = ContinuousClock.now + .seconds(30)
+        // Two looks in a row: what was sent while the machine stood still comes just after the first.
+        var emptyLooks = 0
+        while true {
+            let deliveries = try await consumer.receive(max: 500, wait: .milliseconds(200))
+            emptyLooks = deliveries.isEmpty ? emptyLooks + 1 : 0
+            if emptyLooks >= 2 {
+                let figures = try await queue.statistics(of: Self.name)[group]
+                let left =
+                    isRabbitMQ ? [figures?.ready.value, figures?.inFlight.value] : [figures?.ready.value ?? 0]
+                if left.allSatisfy({ $0 == 0 }) || ContinuousClock.now >= deadline { break }
+            }
+            if deliveries.isEmpty { continue }
+            let outcomes = try await consumer.settle(deliveries.map { SettleRequest($0.receipt, .acknowledge) })
+            for (delivery, outcome) in zip(deliveries, outcomes) {
+                // On a machine that stands still for longer than the lease, the message comes again.
+                if outcome.error?.code == .leaseLost { continue }
+                if let error = outcome.error { throw error }
+                found.append(
+                    Trace(
+                        delivery.message.id.rawValue,
+                        group: group,
+                        .ready,
+                        body: delivery.message.body,
+                        attempts: delivery.attempt - 1,
+                        failures: delivery.history.count
+                    )
+                )
+            }
+        }
+        await consumer.close()
+        return found
+    }
+
+    /// Further copies of what a listing of RabbitMQ shows once.
+    private func hiddenCopies(_ url: String, _ queue: any MessageQueue, _ found: [Trace]) async throws -> [Trace] {
+        guard url.hasPrefix("amqp:"), let rabbitMQ else { return [] }
+        let management = try Management(rabbitMQ.url)
+        var later = 0
+        for level in Self.levels { later += try await management.count(level) }
+        let dead = try await queue.statistics(of: Self.name).groups.reduce(0) { $0 + ($1.dead.value ?? 0) }
+        let listed = { (states: Set<StoredMessage.State>) in found.filter { states.contains($0.state) } }
+        let hidden = [(later, listed([.waiting, .scheduled])), (dead, listed([.dead]))]
+        return hidden.flatMap { count, listed in listed.prefix(max(0, count - listed.count)) }
     }
 
     /// The settings of the queue; none where there is not even a file.
@@ -201,7 +310,18 @@ final class MigrationPlace: Sendable {
     }
 
     /// What is wrong with what is at a place if it should be what was there before, and how many are there twice.
-    func problems(_ before: Set<Trace>, at url: String) async throws -> (problems: [String], doubled: Int) {
+    ///
+    /// - Parameters:
+    ///   - before: What was there before.
+    ///   - url: The place.
+    ///   - allowsHeld: Whether what was ready may be in the hands of somebody who was killed, until its lease is over.
+    /// - Returns: What is wrong in words, and the number of duplicates.
+    /// - Throws: When a side cannot be asked.
+    func problems(
+        _ before: Set<Trace>,
+        at url: String,
+        allowsHeld: Bool = false
+    ) async throws -> (problems: [String], doubled: Int) {
         let left = try await contents(url == targetURL ? sourceURL : targetURL)
         var problems = left.isEmpty ? [] : ["\(left.count) left behind: \(left.prefix(3))"]
         let places = Dictionary(grouping: try await contents(url), by: \.place)
@@ -212,7 +332,8 @@ final class MigrationPlace: Sendable {
                 continue
             }
             doubled += found.count - 1
-            if one.state != trace.state || one.body != trace.body { problems.append("\(trace) is \(one)") }
+            let isHeld = allowsHeld && trace.state == .ready && one.state == .inFlight
+            if one.state != trace.state && !isHeld || one.body != trace.body { problems.append("\(trace) is \(one)") }
             if one.attempts < trace.attempts || one.failures < trace.failures { problems.append("\(trace) is \(one)") }
             if let due = trace.due, (one.due ?? .distantPast) < due.addingTimeInterval(-0.01) {
                 problems.append("too early: \(trace)")

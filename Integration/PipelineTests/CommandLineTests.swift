@@ -202,6 +202,6 @@ struct CommandLineTests {
         try server.start()
         #expect(try await eventually(within: .seconds(20)) { (try? await get("/health"))?.0 == 200 })
         child.signal(SIGTERM)
-        #expect(await child.wait(atMost: 30).status == 0)
+        #expect(await child.wait(atMost: 60).status == 0)
     }
 }

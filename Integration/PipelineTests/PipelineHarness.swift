@@ -109,12 +109,15 @@ struct PipelineHarness {
 
     /// Whether every queue exists and has nothing left, in the order in which messages pass them.
     ///
-    /// Figures that are estimates are some moments old, so they must say so twice.
+    /// Figures that are estimates are some moments old, so they must say so three times.
     func isIdle(_ queue: any MessageQueue) async -> Bool {
-        guard case .rabbitmq = place else { return await looksIdle(queue) }
         guard await looksIdle(queue) else { return false }
-        try? await Task.sleep(for: .seconds(1))
-        return await looksIdle(queue)
+        guard case .rabbitmq = place else { return true }
+        for _ in 0..<2 {
+            try? await Task.sleep(for: .seconds(1))
+            guard await looksIdle(queue) else { return false }
+        }
+        return true
     }
 
     private func looksIdle(_ queue: any MessageQueue) async -> Bool {

@@ -34,7 +34,8 @@ enum Place: Sendable {
             switch self {
             case .kafka: .kafka(try PrivateKafka(), try TestFolder())
             case .redis: .redis(try PrivateRedis())
-            case .rabbitmq: .rabbitmq(try PrivateRabbitMQ(), try TestFolder())
+            // The figure of what consumers hold is five seconds old otherwise.
+            case .rabbitmq: .rabbitmq(try PrivateRabbitMQ(["collect_statistics_interval = 200"]), try TestFolder())
             case .sqlite: .sqlite(try TestFolder())
             }
         }

@@ -22,8 +22,7 @@ struct RabbitMQFaultTests {
         }
         let definition = definition()
         try await queue.declare(definition)
-        // The broker writes down half a second later which queues there are; a crash before that forgets the queue.
-        try await Task.sleep(for: .seconds(2))
+        try server.writeDownQueues()
         let consumer = try await queue.consume(definition.name, group: "g", consumer: "c")
         var confirmed = Set<MessageID>()
         for _ in 0..<10 {
@@ -72,7 +71,10 @@ struct RabbitMQFaultTests {
             $0.heartbeat = .seconds(2)
         }
         let definition = definition()
-        try await queue.declare(definition)
+        // A node that has just started may need longer for this than the client of this test waits.
+        let patient = try makeQueue(server.url)
+        try await patient.declare(definition)
+        await patient.close()
         try await queue.publish(Message(text: "before"), to: definition.name)
         let consumer = try await queue.consume(definition.name, group: "g", consumer: "c")
         let held = try #require(try await consumer.take(1).first)

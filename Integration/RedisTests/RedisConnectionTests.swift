@@ -15,7 +15,7 @@ import Testing
 )
 struct RedisConnectionTests {
     private func roundTrip(_ queue: RedisQueue) async throws {
-        try await queue.declare(definition())
+        try await queue.declare(definition(lease: .seconds(30)))
         try await queue.publish(Message(text: "x"), to: "orders")
         let consumer = try await queue.consume("orders", group: "g", consumer: "c")
         let taken = try #require(try await consumer.take(1).first)

@@ -2,13 +2,25 @@ import Foundation
 
 /// What several hammering processes did, put together from what they said, and what is wrong with it.
 struct History {
+    /// What one process said about having a message, in nanoseconds.
+    private struct Hold {
+        let process: Int
+        /// When its `receive` was called and when it had returned: in between the lease began.
+        let asked: UInt64
+        let from: UInt64
+        /// When its settlement began; a killed holder may have begun none.
+        var until: UInt64?
+
+        /// Until when it certainly had the message: two clocks agree on a lease to a few milliseconds.
+        func end(lease: UInt64) -> UInt64 { min(until ?? .max, asked + lease - 2_000_000) }
+    }
+
     private struct Life {
         var isPublished = false
         var acknowledged = 0
         /// Settlements that were begun and of which no end is known, because the process was killed.
         var unresolved = 0
-        /// By the process that had it: when it was handed over, and when its settlement began.
-        var holds: [(process: Int, from: UInt64, until: UInt64?)] = []
+        var holds: [Hold] = []
     }
 
     private(set) var errors: [String] = []
@@ -30,17 +42,18 @@ struct History {
             case "p":
                 published += 1
                 lives[id, default: Life()].isPublished = true
-            case "d" where words.count > 3:
+            case "d" where words.count > 4:
                 delivered += 1
                 if !attempted.contains(id), !id.hasPrefix("p") { errors.append("\(id) came from nowhere") }
-                lives[id, default: Life()].holds.append((process, UInt64(words[3]) ?? 0, nil))
+                let hold = Hold(process: process, asked: UInt64(words[3]) ?? 0, from: UInt64(words[4]) ?? 0)
+                lives[id, default: Life()].holds.append(hold)
             case "b" where words.count > 2:
                 guard let index = lives[id]?.holds.lastIndex(where: { $0.process == process && $0.until == nil }) else {
                     continue
                 }
                 lives[id]?.holds[index].until = UInt64(words[2])
                 lives[id]?.unresolved += 1
-            case "g": lives[id]?.unresolved -= 1
+            case "g", "l": lives[id]?.unresolved -= 1
             case "a":
                 lives[id]?.unresolved -= 1
                 acknowledged += 1
@@ -68,14 +81,10 @@ struct History {
     /// The messages that two held at once although the lease of the first, in nanoseconds, had not run out.
     func shared(lease: UInt64) -> [String] {
         lives.compactMap { id, life in
-            let holds = life.holds.sorted { $0.from < $1.from }
-            for (first, second) in zip(holds, holds.dropFirst()) {
-                // Without an end the holder was killed, and only the end of its lease makes the message free. The
-                // hand-over is up to a commit before the time that the holder saw.
-                let end = first.until ?? first.from + lease - min(lease, 200_000_000)
-                if second.from < end { return id }
-            }
-            return nil
+            // Who was held up until its lease was over has had the message at no time that is certain.
+            let holds = life.holds.filter { $0.from < $0.end(lease: lease) }.sorted { $0.from < $1.from }
+            let isShared = zip(holds, holds.dropFirst()).contains { $1.from < $0.end(lease: lease) }
+            return isShared ? id : nil
         }
     }
 }

@@ -47,6 +47,26 @@ package struct Management: Sendable {
         return try JSONDecoder().decode(Answer.self, from: data).routed
     }
 
+    /// Removes everything that is ready in a queue, if there is one.
+    package func purge(_ queue: String) async throws {
+        _ = try await send("DELETE", "/api/queues/%2f/\(Self.escaped(queue))/contents", nil)
+    }
+
+    /// How many messages are ready in a queue, at most a thousand; each counts as handed over once more.
+    package func count(_ queue: String) async throws -> Int {
+        struct Message: Decodable {}
+        let request: [String: Any] = [
+            "count": 1000, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": 1,
+        ]
+        let body = try JSONSerialization.data(withJSONObject: request)
+        let data = try await send("POST", "/api/queues/%2f/\(Self.escaped(queue))/get", body)
+        return try JSONDecoder().decode([Message].self, from: data).count
+    }
+
+    private static func escaped(_ name: String) -> String {
+        name.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? name
+    }
+
     private func send(_ method: String, _ path: String, _ body: Data?) async throws -> Data {
         var request = HTTPClientRequest(url: base + path)
         request.method = HTTPMethod(rawValue: method)

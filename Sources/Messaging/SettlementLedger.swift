@@ -27,39 +27,51 @@ public struct SettlementLedger: Sendable {
     /// How many ended deliveries are remembered, to tell "settled before" from "never yours".
     private static let remembered = 4096
 
-    private var settling: [Receipt: Bool] = [:]
-    private var ended: Set<Receipt> = []
+    private enum State: UInt8 {
+        case held, settling, ended
+    }
+
+    /// What is held, and the latest of what has ended: a delivery goes through its states in one place.
+    private var states: [Receipt: State] = [:]
     private var order: [Receipt] = []
     private var oldest = 0
+
+    /// How many deliveries are held or settling.
+    package private(set) var heldCount = 0
 
     /// Creates the ledger of a consumer that holds nothing.
     public init() {}
 
     /// The deliveries that are held or settling.
-    package var held: [Receipt] { Array(settling.keys) }
-    /// How many deliveries are held or settling.
-    package var heldCount: Int { settling.count }
+    package var held: [Receipt] { states.filter { $0.value != .ended }.map(\.key) }
 
     /// Tells whether a delivery is held or settling.
-    package func holds(_ receipt: Receipt) -> Bool { settling[receipt] != nil }
+    package func holds(_ receipt: Receipt) -> Bool {
+        switch states[receipt] {
+        case .held?, .settling?: true
+        case .ended?, nil: false
+        }
+    }
 
     /// Notes that a delivery was handed over.
     ///
     /// - Parameter receipt: Its receipt.
-    public mutating func handOver(_ receipt: Receipt) { settling[receipt] = false }
+    public mutating func handOver(_ receipt: Receipt) {
+        switch states.updateValue(.held, forKey: receipt) {
+        case .held?, .settling?: break
+        case .ended?, nil: heldCount += 1
+        }
+    }
 
     /// Decides whether a settlement may go to the broker.
     ///
     /// - Parameter receipt: The delivery's receipt.
     /// - Returns: Whether it may; ``end(_:_:)`` must follow then.
     public mutating func begin(_ receipt: Receipt) -> Start {
-        switch settling[receipt] {
-        case false?:
-            settling[receipt] = true
-            return .proceed
-        case true?: return .alreadySettled
-        case nil: return ended.contains(receipt) ? .alreadySettled : .leaseLost
-        }
+        guard let index = states.index(forKey: receipt) else { return .leaseLost }
+        guard states.values[index] == .held else { return .alreadySettled }
+        states.values[index] = .settling
+        return .proceed
     }
 
     /// Notes how the settlement went that `begin` let through.
@@ -69,11 +81,9 @@ public struct SettlementLedger: Sendable {
     ///   - end: How it went.
     public mutating func end(_ receipt: Receipt, _ end: End) {
         switch end {
-        case .failed: settling[receipt] = false
-        case .leaseLost: settling[receipt] = nil
-        case .settled:
-            settling[receipt] = nil
-            remember(receipt)
+        case .failed: handOver(receipt)
+        case .leaseLost: lose(receipt)
+        case .settled: settled(receipt)
         }
     }
 
@@ -99,23 +109,30 @@ public struct SettlementLedger: Sendable {
     }
 
     /// Forgets a delivery whose lease is known to be lost.
-    package mutating func lose(_ receipt: Receipt) { settling[receipt] = nil }
+    package mutating func lose(_ receipt: Receipt) {
+        guard holds(receipt) else { return }
+        states[receipt] = nil
+        heldCount -= 1
+    }
 
     /// Takes everything that is held and not settling, for closing.
     package mutating func takeAll() -> [Receipt] {
-        let receipts = settling.filter { !$0.value }.map(\.key)
-        settling = settling.filter(\.value)
+        let receipts = states.filter { $0.value == .held }.map(\.key)
+        for receipt in receipts { states[receipt] = nil }
+        heldCount -= receipts.count
         return receipts
     }
 
-    private mutating func remember(_ receipt: Receipt) {
-        guard ended.insert(receipt).inserted else { return }
-        if order.count < Self.remembered {
-            order.append(receipt)
-        } else {
-            ended.remove(order[oldest])
-            order[oldest] = receipt
-            oldest = (oldest + 1) % Self.remembered
+    private mutating func settled(_ receipt: Receipt) {
+        switch states.updateValue(.ended, forKey: receipt) {
+        case .ended?: return
+        case .held?, .settling?: heldCount -= 1
+        case nil: break
         }
+        guard order.count == Self.remembered else { return order.append(receipt) }
+        // What has been handed over again since is not forgotten.
+        if let index = states.index(forKey: order[oldest]), states.values[index] == .ended { states.remove(at: index) }
+        order[oldest] = receipt
+        oldest = (oldest + 1) % Self.remembered
     }
 }

@@ -187,14 +187,17 @@ public struct BenchmarkRunner: Sendable {
         return result
     }
 
-    /// What the client library alone takes for one message after the other.
+    /// What the client library alone takes for single messages at the same rate: one that follows the last at once finds a
+    /// machine that is awake.
     private func roundTrips() async throws -> LatencySummary? {
         try await withBaseline { theirs in
             guard let theirs else { return nil }
             var recorder = LatencyRecorder()
             let count = min(settings.paced, 500)
-            for number in -min(20, count)..<count {
-                try Task.checkCancellation()
+            let warmUp = min(20, count)
+            let (schedule, start) = (SendSchedule(rate: settings.rate), ContinuousClock.now)
+            for number in -warmUp..<count {
+                try await schedule.wait(for: number + warmUp, since: start)
                 let time = try await theirs.publish(1) + theirs.consume(1).time
                 if number >= 0 { recorder.record(time) }
             }

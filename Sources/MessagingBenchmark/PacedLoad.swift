@@ -12,9 +12,6 @@ final class PacedLoad: Sendable {
         var sending = Duration.zero
     }
 
-    /// The last stretch before a message's time is waited for without giving up the processor: a timer of the system is
-    /// late by about as much as a broker on the same machine takes.
-    private static let precise = Duration.milliseconds(1)
     /// Messages before the first one that counts, so that connections, scripts and caches are warm.
     private static let warmUp = 20
     /// The fewest bytes of a body: it carries the message's number.
@@ -57,13 +54,7 @@ final class PacedLoad: Sendable {
         let start = clock.now
         state.withLock { $0.start = start }
         for number in 0..<settings.paced {
-            let due = start + schedule.offset(of: number)
-            if due - Self.precise > clock.now {
-                try await clock.sleep(until: due - Self.precise, tolerance: .zero)
-            } else {
-                try Task.checkCancellation()
-            }
-            while clock.now < due {}
+            try await schedule.wait(for: number, since: start)
             let message = Message(body: Self.body(number, size: settings.size), key: settings.key(number))
             let now = clock.now
             state.withLock { $0.sent[number] = now }

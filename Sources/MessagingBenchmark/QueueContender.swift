@@ -70,10 +70,7 @@ final class QueueContender: Contender {
         let start = clock.now
         let share = Share(count)
         if members.count == 1, let member = members.first {
-            while share.left > 0 {
-                try Task.checkCancellation()
-                share.add(try await take(member, share))
-            }
+            if isEmbedded { try await drainInTurns(member, share) } else { try await drainAlone(member, share) }
             return Taken(count: share.taken, time: clock.now - start)
         }
         let time = try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -86,6 +83,33 @@ final class QueueContender: Contender {
             return time
         }
         return Taken(count: share.taken, time: time)
+    }
+
+    /// Whether the backend works in this process, so that nothing is ever on its way.
+    private var isEmbedded: Bool { ["memory", "sqlite"].contains(queue.system) }
+
+    private func drainInTurns(_ member: any QueueConsumer, _ share: Share) async throws {
+        while share.left > 0 {
+            try Task.checkCancellation()
+            let deliveries = try await receive(member, share)
+            try await acknowledge(deliveries, member)
+            share.add(deliveries.count)
+        }
+    }
+
+    /// Acknowledges one batch while the next one is on its way, as the plain client does.
+    private func drainAlone(_ member: any QueueConsumer, _ share: Share) async throws {
+        var deliveries = try await receive(member, share)
+        while true {
+            try Task.checkCancellation()
+            share.add(deliveries.count)
+            let batch = deliveries
+            async let acknowledged: Void = acknowledge(batch, member)
+            let isLast = share.left <= 0
+            if !isLast { deliveries = try await receive(member, share) }
+            try await acknowledged
+            if isLast { return }
+        }
     }
 
     private func drain(_ member: any QueueConsumer, _ share: Share) async throws {
@@ -102,24 +126,28 @@ final class QueueContender: Contender {
     }
 
     private func take(_ member: any QueueConsumer, _ share: Share) async throws -> Int {
+        let deliveries = try await receive(member, share)
+        if !deliveries.isEmpty { try await Task { try await self.acknowledge(deliveries, member) }.value }
+        return deliveries.count
+    }
+
+    private func receive(_ member: any QueueConsumer, _ share: Share) async throws -> [Delivery] {
         let before = share.taken
         let most = settings.consumers == 1 ? min(settings.batch, share.left) : settings.batch
         let deliveries = try await member.receive(max: max(1, most), wait: settings.patience)
-        guard !deliveries.isEmpty else {
-            if share.taken != before { return 0 }
+        if deliveries.isEmpty, share.taken == before {
             throw QueueError(
                 .brokerError,
                 "\(share.left) messages did not come within \(settings.patience)",
                 queue: target
             )
         }
-        let requests = deliveries.map { SettleRequest($0.receipt, .acknowledge) }
-        let outcomes =
-            settings.consumers == 1
-            ? try await member.settle(requests)
-            : try await Task { try await member.settle(requests) }.value
+        return deliveries
+    }
+
+    private func acknowledge(_ deliveries: [Delivery], _ member: any QueueConsumer) async throws {
+        let outcomes = try await member.settle(deliveries.map { SettleRequest($0.receipt, .acknowledge) })
         if let error = outcomes.lazy.compactMap(\.error).first { throw error }
-        return deliveries.count
     }
 
     func close() async {

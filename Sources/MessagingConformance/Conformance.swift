@@ -6,7 +6,8 @@ public enum Conformance {
     /// Every case.
     public static let all: [ConformanceCase] =
         fidelity + publishing + settlement + leases + retries + deadLetters + ordering + groups + lifecycle + figures
-        + positions + transfers + idling + twins + limits + abandoning + flows + draining + closing + deadLetterTraffic
+        + positions + transfers + keyedTransfers + idling + twins + limits + abandoning + flows + draining + closing
+        + deadLetterTraffic
         + honesty
         + faults
 

@@ -21,7 +21,7 @@ enum KafkaProbe {
         .replay: .native,
         .boundedQueue: .unavailable("Kafka bounds topics by time and size, and then drops what was not read"),
         .atMostOnce: .emulated("committed before the hand-over"),
-        .transfer: .unavailable("a log cannot give single messages away; consume the queue until it is empty"),
+        .transfer: .emulated("words in a log beside it say what is reserved, and the group's members keep to them"),
         .deletion: .emulated("the queue's topics are deleted, and the registry is told"),
     ]
 

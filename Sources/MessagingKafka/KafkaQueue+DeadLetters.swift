@@ -23,7 +23,7 @@ extension KafkaQueue {
         let records = try await broker.read(place, position..<bounds.upperBound, max: limit, queue)
         for record in records {
             position = record.offset + 1
-            if book.gone.contains(record.offset) { continue }
+            guard book.isOpen(record.offset) else { continue }
             let letter = DeadLetterBook.letter(record, queue: queue).letter
             if filter.matches(letter) { letters.append(letter) }
         }
@@ -35,7 +35,7 @@ extension KafkaQueue {
     public func redrive(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
         let entry = try await entry(of: queue)
         let groups = entry.definition.groups.map(\.name)
-        return try await end(ids, of: entry, "redriven") { letter in
+        return try await end(ids, of: entry, .redriven) { letter in
             let envelope = letter.redriven
             // One that names no group was written by another program; it can only be meant for the only group.
             guard let group = letter.group ?? (groups.count == 1 ? groups.first : nil) else { return nil }
@@ -47,7 +47,7 @@ extension KafkaQueue {
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func discardDeadLetters(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        try await end(ids, of: try await entry(of: queue), "discarded", copy: nil)
+        try await end(ids, of: try await entry(of: queue), .discarded, copy: nil)
     }
 
     /// Ends dead letters: writes a copy of each where one is wanted, and then that it is gone.
@@ -56,68 +56,93 @@ extension KafkaQueue {
     private func end(
         _ ids: [String],
         of entry: KafkaRegistry.Entry,
-        _ word: String,
+        _ word: DeadLetterBook.Word,
         copy: ((Envelope) -> KafkaPublisher.Order?)?
     ) async throws(QueueError) -> [String] {
-        let queue = entry.definition.name
         let (book, bounds) = try await book(of: entry)
         let offsets = Set(ids.compactMap { id in Int64(id).flatMap { String($0) == id ? $0 : nil } })
-            .filter { bounds.contains($0) && !book.gone.contains($0) }.sorted()
+            .filter { bounds.contains($0) && book.isOpen($0) }.sorted()
         var done: [String] = []
         for start in stride(from: 0, to: offsets.count, by: 500) {
             let part = offsets[start..<min(start + 500, offsets.count)]
-            done += try await end(part, of: queue, word, copy)
+            done += try await end(part, of: entry, word, copy)
         }
         return done
     }
 
     private func end(
         _ offsets: ArraySlice<Int64>,
-        of queue: String,
-        _ word: String,
+        of entry: KafkaRegistry.Entry,
+        _ word: DeadLetterBook.Word,
         _ copy: ((Envelope) -> KafkaPublisher.Order?)?
     ) async throws(QueueError) -> [String] {
+        let queue = entry.definition.name
+        let letters = try await letters(offsets, of: queue)
+        var kept = offsets.filter { letters[$0] != nil }
+        if let copy {
+            kept = kept.filter { letters[$0].flatMap(copy) != nil }
+            // First the word that they are being sent: whoever wants to reserve them waits until it is known what came of it.
+            try await tell(.sending, kept, letters, queue)
+            let (book, _) = try await book(of: entry)
+            kept = kept.filter { book.isOpen($0) }
+            let failures = try await write(kept.compactMap { letters[$0].flatMap(copy) }, queue)
+            let written = zip(kept, failures).filter { $0.1 == nil }.map(\.0)
+            if written.isEmpty, let first = failures.compactMap({ $0 }).first { throw first }
+            kept = written
+        }
+        do throws(QueueError) {
+            try await tell(word, kept, letters, queue)
+        } catch {
+            guard copy != nil else { throw error }
+            // The copies are written; the letters are still listed, and sending them again would double them.
+            throw QueueError(
+                .indeterminate,
+                "dead letters were sent and could not be removed from the list: \(error.message)",
+                queue: queue,
+                underlying: error
+            )
+        }
+        if copy != nil { return kept.map { String($0) } }
+        // Another client may have reserved one of them first.
+        let (book, _) = try await book(of: entry)
+        return kept.filter { book.gone.contains($0) }.map { String($0) }
+    }
+
+    /// Reads dead letters by their offsets.
+    func letters(_ offsets: some Collection<Int64>, of queue: String) async throws(QueueError) -> [Int64: Envelope] {
         var letters: [Int64: Envelope] = [:]
+        let place = TopicPartition(topic: KafkaNames.deadLetters(queue), partition: 0)
         for run in Self.runs(offsets) {
-            let place = TopicPartition(topic: KafkaNames.deadLetters(queue), partition: 0)
             for record in try await broker.read(place, run, queue) {
                 letters[record.offset] = DeadLetterBook.letter(record, queue: queue).envelope
             }
         }
-        var kept = offsets.filter { letters[$0] != nil }
-        if let copy {
-            let orders = kept.map { offset in letters[offset].flatMap(copy) }
-            let failures = try await write(orders.compactMap { $0 }, queue)
-            let sent = zip(kept, orders).filter { $0.1 != nil }.map(\.0)
-            let written = zip(sent, failures).filter { $0.1 == nil }.map(\.0)
-            if written.isEmpty, let first = failures.compactMap({ $0 }).first { throw first }
-            kept = written
-        }
+        return letters
+    }
+
+    /// Writes a word on dead letters.
+    ///
+    /// - Throws: `QueueError` when it is not certainly there for all of them.
+    func tell(
+        _ word: DeadLetterBook.Word,
+        _ offsets: some Collection<Int64>,
+        _ letters: [Int64: Envelope],
+        _ queue: String
+    ) async throws(QueueError) {
         let states = TopicPartition(topic: KafkaNames.deadLetterStates(queue), partition: 0)
-        let failures = try await write(
-            kept.map { offset in
-                KafkaPublisher.Order(
-                    place: states,
-                    payload: DeadLetterBook.state(offset, group: letters[offset]?.group, word)
-                )
-            },
-            queue
-        )
-        if let first = failures.compactMap({ $0 }).first {
-            guard copy != nil else { throw first }
-            // The copies are written; the letters are still listed, and sending them again would double them.
-            throw QueueError(
-                .indeterminate,
-                "dead letters were sent and could not be removed from the list: \(first.message)",
-                queue: queue,
-                underlying: first
+        // Longer than everything takes that follows, however slow the broker is, and with room for clocks that differ.
+        let within = word == .sending ? (configuration.publishTimeout + configuration.timeout) * 2 + .seconds(60) : nil
+        let orders = offsets.map { offset in
+            KafkaPublisher.Order(
+                place: states,
+                payload: DeadLetterBook.state(offset, group: letters[offset]?.group, word, within: within)
             )
         }
-        return kept.map { String($0) }
+        if let first = try await write(orders, queue).compactMap({ $0 }).first { throw first }
     }
 
     /// Neighbours are read together; a gap of a few is cheaper to read than to pass over.
-    static func runs(_ offsets: ArraySlice<Int64>) -> [Range<Int64>] {
+    static func runs(_ offsets: some Collection<Int64>) -> [Range<Int64>] {
         var runs: [Range<Int64>] = []
         for offset in offsets {
             if let last = runs.last, offset - last.upperBound < 50 {
@@ -129,7 +154,7 @@ extension KafkaQueue {
         return runs
     }
 
-    private func write(
+    func write(
         _ orders: [KafkaPublisher.Order],
         _ queue: String
     ) async throws(QueueError) -> [QueueError?] {

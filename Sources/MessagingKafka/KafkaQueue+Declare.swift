@@ -151,6 +151,7 @@ extension KafkaQueue {
         var topics = [
             (KafkaNames.main(definition.name), partitions), (KafkaNames.scheduled(definition.name), levels),
             (KafkaNames.deadLetters(definition.name), 1), (KafkaNames.deadLetterStates(definition.name), 1),
+            (KafkaNames.reservations(definition.name), 1),
         ]
         for group in definition.groups {
             topics.append((KafkaNames.retry(definition.name, group.name), partitions))

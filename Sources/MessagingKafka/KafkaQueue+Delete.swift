@@ -30,7 +30,11 @@ extension KafkaQueue {
         }
         let members = state.withLock { state in
             state.books[Self.bookKey(entry)] = nil
-            return entry.definition.groups.compactMap { state.members[Self.memberKey(entry, $0.name)]?.joining }
+            state.reservations[Self.bookKey(entry)] = nil
+            state.restored.forget(queue)
+            let keys = entry.definition.groups.map { Self.memberKey(entry, $0.name) }
+            let attendants = keys.compactMap { state.attendants.removeValue(forKey: $0) }
+            return keys.compactMap { state.members[$0]?.joining } + attendants
         }
         for joining in members { (try? await joining.value)?.lose(Self.deleted(queue)) }
         return true

@@ -7,15 +7,15 @@ extension KafkaQueue {
     public func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
         try NameRules.validate(queue: queue)
         try checkOpen()
-        let known = registry.known(queue)
-        let entry: KafkaRegistry.Entry
-        if let known { entry = known } else { entry = try await self.entry(of: queue) }
+        guard let entry = try await registry.recent(queue) else { throw Self.missing(queue) }
         var outcomes = [PublishOutcome](repeating: .accepted, count: messages.count)
         var indices: [Int] = []
         indices.reserveCapacity(messages.count)
         for (index, message) in messages.enumerated() {
             if let problem = Self.problem(message, maxBodyBytes: configuration.maxBodyBytes, queue: queue) {
                 outcomes[index] = .refused(problem)
+            } else if entry.isClosed {
+                outcomes[index] = .refused(Self.closedForPublications(queue))
             } else {
                 indices.append(index)
             }
@@ -42,8 +42,12 @@ extension KafkaQueue {
         return outcomes
     }
 
+    private static func closedForPublications(_ queue: String) -> QueueError {
+        QueueError(.queueClosed, "the queue is closed for publications", queue: queue)
+    }
+
     /// - Throws: `unavailable` when the broker got none of the messages.
-    private func check(_ reports: [KafkaReport], _ queue: String) throws(QueueError) {
+    func check(_ reports: [KafkaReport], _ queue: String) throws(QueueError) {
         guard reports.allSatisfy({ PublishVerdict($0) == .again }), let failure = reports.first?.failure else { return }
         if state.withLock({ $0.isClosed }) { throw Self.closed }
         let cause = broker.publisher.trouble.map { " (\($0))" } ?? ""
@@ -119,7 +123,7 @@ extension KafkaQueue {
         }
     }
 
-    private func outcome(_ report: KafkaReport, _ queue: String) -> PublishOutcome {
+    func outcome(_ report: KafkaReport, _ queue: String) -> PublishOutcome {
         let failure = report.failure ?? KafkaFailure(code: 0, name: "NO_ERROR", text: "no error")
         switch PublishVerdict(report) {
         case .accepted: return .accepted

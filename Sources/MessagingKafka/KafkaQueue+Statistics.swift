@@ -6,6 +6,7 @@ extension KafkaQueue {
     public func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
         let entry = try await entry(of: queue)
         let (book, _) = try await book(of: entry)
+        let reservations = try await knownReservations(of: entry) ?? ReservationBook()
         let levels = DelayLevels.lengths.count
         let main = Self.places(KafkaNames.main(queue), entry.partitions)
         let scheduled = Self.places(KafkaNames.scheduled(queue), levels)
@@ -28,14 +29,20 @@ extension KafkaQueue {
             let committed = Dictionary(positions.map { ($0.place, $0) }) { first, _ in first }
             let floor = entry.floors[group.name]
             let delivered = GroupLag(main, committed, bounds, floor?.offsets) + GroupLag(retry, committed, bounds, nil)
-            let future = GroupLag(scheduled, committed, bounds, nil)
+            // What has gone to another backend, also while no member has heard it.
+            let moved = { (place: TopicPartition) in
+                let topic: StoredPlace.Topic = place.topic == KafkaNames.scheduled(queue) ? .scheduled : .delayed
+                return reservations.moved(topic, place.partition, for: group.name)
+            }
+            let future = GroupLag(scheduled, committed, bounds, nil, moved: moved)
+            let waits = GroupLag(delayed, committed, bounds, nil, moved: moved)
             waiting.append(future.unfinished)
             groups.append(
                 GroupStatistics(
                     group: group.name,
                     ready: .estimate(delivered.unfinished - delivered.inFlight),
                     inFlight: .estimate(delivered.inFlight),
-                    delayed: .estimate(future.unfinished + GroupLag(delayed, committed, bounds, nil).unfinished),
+                    delayed: .estimate(future.unfinished + waits.unfinished),
                     dead: .exact(book.count(of: group.name)),
                     consumers: .unavailable("the broker knows clients, and not how many consumers each of them has"),
                     oldestAge: delivered.oldest.map { .milliseconds(max(0, now - $0)) }
@@ -69,13 +76,15 @@ struct GroupLag: Equatable {
         _ places: [TopicPartition],
         _ committed: [TopicPartition: KafkaPosition],
         _ bounds: [TopicPartition: Range<Int64>],
-        _ floors: [Int64]?
+        _ floors: [Int64]?,
+        moved: (TopicPartition) -> [Range<Int64>] = { _ in [] }
     ) {
         for place in places {
             let range = bounds[place] ?? 0..<0
             let position = committed[place]
             var base = position.map { $0.offset >= 0 ? $0.offset : -1 } ?? -1
-            let note = base >= 0 ? CommitNote(position?.metadata, base: base) : CommitNote()
+            var note = base >= 0 ? CommitNote(position?.metadata, base: base) : CommitNote()
+            for run in moved(place) { note.finished.insert(run) }
             if base < 0, let floors, floors.indices.contains(Int(place.partition)) {
                 base = floors[Int(place.partition)]
             }

@@ -12,6 +12,10 @@ public final class KafkaQueue: MessageQueue {
     struct State {
         var members: [String: Membership] = [:]
         var books: [String: DeadLetterBook] = [:]
+        var reservations: [String: ReservationBook] = [:]
+        /// Members that only move on what waits, where nobody consumes while something is reserved.
+        var attendants: [String: Task<GroupMember, any Error>] = [:]
+        var restored = RestoredIDs()
         var consumers: [ObjectIdentifier: WeakConsumer] = [:]
         var capabilities: Capabilities?
         var nextConsumer: UInt32 = 0
@@ -52,7 +56,7 @@ public final class KafkaQueue: MessageQueue {
 
     deinit {
         // One that was dropped without close: its members hold nothing, as their consumers hold this object.
-        let members = state.withLock { $0.members.values.map(\.joining) }
+        let members = state.withLock { $0.members.values.map(\.joining) + Array($0.attendants.values) }
         broker.close()
         guard !members.isEmpty else { return }
         Task { for member in members { await (try? member.value)?.stop() } }
@@ -93,10 +97,12 @@ public final class KafkaQueue: MessageQueue {
     func entry(of queue: String) async throws(QueueError) -> KafkaRegistry.Entry {
         try NameRules.validate(queue: queue)
         try checkOpen()
-        guard let entry = try await registry.current()[queue] else {
-            throw QueueError(.notFound, "there is no such queue; declare it first", queue: queue)
-        }
+        guard let entry = try await registry.current()[queue] else { throw Self.missing(queue) }
         return entry
+    }
+
+    static func missing(_ queue: String) -> QueueError {
+        QueueError(.notFound, "there is no such queue; declare it first", queue: queue)
     }
 
     func checkOpen() throws(QueueError) {
@@ -172,7 +178,8 @@ public final class KafkaQueue: MessageQueue {
             }
             let (broker, registry, configuration, logger) = (broker, registry, configuration, logger)
             let joining = Task {
-                try await GroupMember.join(entry, group, broker, registry, configuration, KafkaLog(logger: logger))
+                let log = KafkaLog(logger: logger)
+                return try await GroupMember.join(entry, group, .everything, broker, registry, configuration, log)
             }
             state.members[key] = Membership(joining: joining, consumers: 1)
             return (joining, state.nextConsumer)
@@ -200,12 +207,14 @@ public final class KafkaQueue: MessageQueue {
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func close() async {
-        let consumers = state.withLock { state in
+        let (consumers, attendants) = state.withLock { state in
             state.isClosed = true
-            return state.consumers.values.compactMap(\.consumer)
+            defer { state.attendants = [:] }
+            return (state.consumers.values.compactMap(\.consumer), Array(state.attendants.values))
         }
         await withDiscardingTaskGroup { group in
             for consumer in consumers { group.addTask { await consumer.close() } }
+            for attendant in attendants { group.addTask { await (try? attendant.value)?.stop() } }
         }
         broker.close()
     }

@@ -16,6 +16,8 @@ final class KafkaRegistry: Sendable {
         var floors: [String: Floor] = [:]
         /// The offset of the queue's record: another one after it was deleted and declared again.
         var made: Int64 = 0
+        /// It takes no publications.
+        var isClosed = false
         /// Somebody has begun to delete the queue: it is gone for everybody, and what is left of it is nobody's.
         var isDeleting = false
     }
@@ -53,10 +55,22 @@ final class KafkaRegistry: Sendable {
         var deleting: Int64
     }
 
+    /// The word that a queue takes publications, or takes none.
+    struct IntakeRecord: Codable, Equatable {
+        var format = 1
+        /// Which declaration of the queue.
+        var intake: Int64
+        var isOpen: Bool
+    }
+
     /// What the records say so far.
     struct Table: Sendable {
         var next: Int64 = 0
         var entries: [String: Entry] = [:]
+        /// When the last look began that has read all there was; `nil` before the first.
+        var looked: ContinuousClock.Instant?
+        /// Somebody looks so that publishers need not wait for it.
+        var isLooking = false
 
         /// Takes in a record; what is not ours says nothing.
         mutating func apply(_ record: KafkaRecord) {
@@ -78,6 +92,10 @@ final class KafkaRegistry: Sendable {
             let name = String(decoding: key, as: UTF8.self)
             if let deletion = try? JSONDecoder().decode(DeletionRecord.self, from: data) {
                 if deletion.format == 1, entries[name]?.made == deletion.deleting { entries[name]?.isDeleting = true }
+                return
+            }
+            if let word = try? JSONDecoder().decode(IntakeRecord.self, from: data) {
+                if word.format == 1, entries[name]?.made == word.intake { entries[name]?.isClosed = !word.isOpen }
                 return
             }
             guard let queue = try? JSONDecoder().decode(QueueRecord.self, from: data), queue.format == 1,
@@ -116,6 +134,34 @@ final class KafkaRegistry: Sendable {
         table.withLock { table in table.entries[queue].flatMap { $0.isDeleting ? $0 : nil } }
     }
 
+    /// For how long a publisher may rely on what it has read: so long after a queue was closed everybody knows it.
+    static let trust: Duration = .seconds(1)
+
+    /// What is known of a queue that is not older than ``trust``; looks when it is.
+    ///
+    /// It looks beside the publishers before it must, so that they seldom wait.
+    ///
+    /// - Throws: `QueueError` when the broker cannot be asked.
+    func recent(_ queue: String) async throws(QueueError) -> Entry? {
+        let now = ContinuousClock.now
+        let (known, age, looks) = table.withLock { table -> (Entry?, Duration, Bool) in
+            let age = table.looked.map { now - $0 } ?? Self.trust
+            let looks = age > Self.trust / 2 && age < Self.trust && !table.isLooking
+            if looks { table.isLooking = true }
+            return (table.entries[queue], age, looks)
+        }
+        if looks {
+            Task {
+                // Who publishes hears of what is wrong when it has to look itself.
+                _ = try? await current()
+                table.withLock { $0.isLooking = false }
+            }
+        }
+        // One that is closed may be open again, and nobody loses by looking.
+        if let known, !known.isDeleting, !known.isClosed, age < Self.trust { return known }
+        return try await current()[queue]
+    }
+
     /// The first record that was not read.
     var next: Int64 { table.withLock { $0.next } }
 
@@ -130,6 +176,7 @@ final class KafkaRegistry: Sendable {
     ///
     /// - Throws: `QueueError` when the broker cannot be asked.
     func current() async throws(QueueError) -> [String: Entry] {
+        let began = ContinuousClock.now
         let end = try await broker.ask("reading the registry") { (client, timeout) throws(KafkaFailure) -> Int64 in
             // Whether there is a registry at all; asking for its end would wait for one.
             let metadata = try client.metadata(KafkaNames.registry, within: timeout)
@@ -142,6 +189,7 @@ final class KafkaRegistry: Sendable {
         return table.withLock { table in
             // Another call may have read the same meanwhile.
             for record in records where record.offset >= table.next { table.apply(record) }
+            table.looked = max(table.looked ?? began, began)
             return table.entries.filter { !$0.value.isDeleting }
         }
     }

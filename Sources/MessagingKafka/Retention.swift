@@ -63,6 +63,7 @@ enum Retention {
             bases.append(found)
             positions += plan([found], bounds: try await broker.bounds(of: own, queue), young: [:])
         }
+        positions += try await words(entry, bases, broker)
         let bounds = try await broker.bounds(of: shared, queue)
         let young = try await young(main, bounds, entry.definition.retention, broker, queue)
         let (old, all) = (plan(bases, bounds: bounds, young: young), plan(bases, bounds: bounds, young: [:]))
@@ -76,6 +77,31 @@ enum Retention {
     }
 
     private static let margin: Int64 = 2000
+
+    /// Up to where the reservations can go: all of them, when nothing is reserved and every group has left behind what
+    /// went elsewhere.
+    private static func words(
+        _ entry: KafkaRegistry.Entry,
+        _ bases: [Bases],
+        _ broker: KafkaBroker
+    ) async throws(QueueError) -> [KafkaPosition] {
+        let queue = entry.definition.name
+        let place = TopicPartition(topic: KafkaNames.reservations(queue), partition: 0)
+        let isThere = try await broker.ask("asking for topics", queue) { (client, timeout) throws(KafkaFailure) in
+            try client.metadata(place.topic, within: timeout).partitions[place.topic] != nil
+        }
+        guard isThere, let range = try await broker.bounds(of: [place], queue)[place], !range.isEmpty else { return [] }
+        var book = ReservationBook()
+        for record in try await broker.read(place, range, queue) { _ = book.apply(record) }
+        let names = entry.definition.groups.map(\.name)
+        let isOver = book.isOver { stored in
+            zip(names, bases).allSatisfy { name, found in
+                guard stored.group == nil || stored.group == name else { return true }
+                return found[stored.place(in: queue)].map { $0 >= stored.offset } ?? false
+            }
+        }
+        return isOver ? [KafkaPosition(place: place, offset: range.upperBound)] : []
+    }
 
     /// The first record of each partition that the queue's retention keeps.
     private static func young(

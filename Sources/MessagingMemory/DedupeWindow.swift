@@ -9,15 +9,8 @@ struct DedupeWindow: Sendable {
         case conflict
     }
 
-    private struct Mark: Sendable {
-        /// `nil` when only the id is known.
-        let digest: Int?
-        /// Tells a mark that was just set from one that was there.
-        let number: UInt64
-    }
-
     let window: Duration
-    private var marks: [MessageID: Mark] = [:]
+    private var marks = MarkTable()
     private var order: Deque<(id: MessageID, number: UInt64, until: Duration)> = []
     private var last: UInt64 = 0
 
@@ -29,10 +22,8 @@ struct DedupeWindow: Sendable {
     mutating func admit(_ message: Message, now: Duration) -> Answer {
         guard window > .zero else { return .new }
         last += 1
-        let fresh = Mark(digest: Self.digest(message.body), number: last)
-        // Looks up and inserts in one go: hashing the id is most of what publishing costs.
-        let mark = Self.value(&marks[message.id, default: fresh])
-        guard mark.number == fresh.number else {
+        let fresh = MarkTable.Mark(id: message.id, digest: BodyDigest.of(message.body), number: last)
+        if let mark = marks.insert(fresh) {
             return mark.digest == nil || mark.digest == fresh.digest ? .duplicate : .conflict
         }
         order.append((message.id, fresh.number, now + window))
@@ -41,16 +32,16 @@ struct DedupeWindow: Sendable {
 
     /// Forgets an id whose message was not kept after all.
     mutating func forget(_ id: MessageID) {
-        marks[id] = nil
+        marks.remove(id)
         // Refused messages must not pile up here while the queue is full.
         if order.last?.id == id { order.removeLast() }
     }
 
     /// Remembers an id that was published elsewhere, unless it is known.
     mutating func remember(_ id: MessageID, until: Duration) {
-        guard window > .zero, marks[id] == nil else { return }
+        guard window > .zero else { return }
         last += 1
-        marks[id] = Mark(digest: nil, number: last)
+        guard marks.insert(MarkTable.Mark(id: id, digest: nil, number: last)) == nil else { return }
         // The order is that of time.
         let index = order.firstIndex { $0.until > until } ?? order.endIndex
         order.insert((id, last, until), at: index)
@@ -69,7 +60,7 @@ struct DedupeWindow: Sendable {
         }
         var found: [(id: MessageID, until: Duration)] = []
         var lastKey: (Int64, Int64, UInt64)?
-        for entry in order where marks[entry.id]?.number == entry.number {
+        for entry in order where marks.find(entry.id)?.number == entry.number {
             if let start, key(entry) <= start { continue }
             guard found.count < limit else { return (found, lastKey.map { "\($0.0)-\($0.1)-\($0.2)" }) }
             found.append((entry.id, entry.until))
@@ -82,15 +73,7 @@ struct DedupeWindow: Sendable {
         while let first = order.first, first.until <= now {
             order.removeFirst()
             // A forgotten id may have been accepted again later.
-            if marks[first.id]?.number == first.number { marks[first.id] = nil }
+            marks.remove(first.id, number: first.number)
         }
-    }
-
-    private static func value(_ mark: inout Mark) -> Mark { mark }
-
-    private static func digest(_ body: [UInt8]) -> Int {
-        var hasher = Hasher()
-        body.withUnsafeBytes { hasher.combine(bytes: $0) }
-        return hasher.finalize()
     }
 }

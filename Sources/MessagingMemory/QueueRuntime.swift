@@ -162,9 +162,26 @@ final class QueueRuntime: Sendable {
     // MARK: Waiting
 
     private func advance(_ state: inout State) -> Moment {
-        let moment = Moment(now: clock.now(), date: clock.date())
+        let moment = present()
         state.engine.advance(to: moment)
         return moment
+    }
+
+    /// Reads both clocks as one moment.
+    ///
+    /// Dates become deadlines by the difference of the two: a thread that stood still between the readings would make a
+    /// message due too early by as much.
+    private func present() -> Moment {
+        var before = clock.now()
+        var triesLeft = 4
+        while true {
+            let date = clock.date()
+            let after = clock.now()
+            triesLeft -= 1
+            // By the later reading, so that what no try can tell makes a message late and never early.
+            if after - before < .milliseconds(1) || triesLeft == 0 { return Moment(now: after, date: date) }
+            before = after
+        }
     }
 
     /// Hands what is available to who waits, and sees to it that somebody looks when the next thing is due.

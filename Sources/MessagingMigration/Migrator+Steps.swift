@@ -114,12 +114,13 @@ extension Migrator {
             return closed
         case .draining:
             if migration.mode == .bridge { try await bridge(migration) }
-            let rest = try await side(migration.from).left(of: migration.queue)
+            // The next step lets an ordered queue be read on the new side.
+            let rest = try await remaining(migration, isCertain: migration.isOrdered)
             left = Self.sum(rest)
             return try await advance(migration, .drained, facts(migration, left: rest))
         case .moving:
             try await moveAll(migration)
-            let rest = try await side(migration.from).left(of: migration.queue)
+            let rest = try await remaining(migration, isCertain: false)
             left = Self.sum(rest)
             return try await advance(migration, .moved, facts(migration, left: rest))
         case .verifying:
@@ -128,6 +129,36 @@ extension Migrator {
             return try await advance(migration, .verified, facts)
         case .quarantine, .finished: return migration
         }
+    }
+
+    /// How long after the first look at an empty side the second one follows where no figure has to be waited for.
+    private static let moment: Duration = .seconds(1)
+
+    /// What the old side has.
+    ///
+    /// - Parameters:
+    ///   - migration: The migration.
+    ///   - isCertain: Whether an empty side is looked at once more only when no figure can be older than the first look.
+    ///     Nobody can have taken a message since then, so whoever had one in hands at that time shows now. Otherwise the
+    ///     second look follows a moment later: a broker that has just come back may not know yet what it has.
+    /// - Returns: The counts by state.
+    /// - Throws: `QueueError` when the side cannot be asked, `MigrationError` when another process has the control,
+    ///   `CancellationError`.
+    func remaining(_ migration: Migration, isCertain: Bool) async throws -> [StoredMessage.State: Int?] {
+        let side = try side(migration.from)
+        let rest = try await side.left(of: migration.queue)
+        guard rest.values.allSatisfy({ $0 == 0 }) else { return rest }
+        let oldest = try await side.transfer().limits().figureAge
+        guard oldest > .zero else { return rest }
+        let age = isCertain ? oldest : min(oldest, Self.moment)
+        if isCertain { report(.waiting(migration, "the figures of \(migration.from) can be \(age) old")) }
+        let end = clock.now() + age
+        while clock.now() < end {
+            try Task.checkCancellation()
+            try await renewControl(migration)
+            try await clock.sleep(for: min(migration.lease / 3, end - clock.now()))
+        }
+        return try await side.left(of: migration.queue)
     }
 
     private static func sum(_ left: [StoredMessage.State: Int?]) -> Int { left.values.reduce(0) { $0 + ($1 ?? 0) } }

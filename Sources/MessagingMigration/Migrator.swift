@@ -24,6 +24,8 @@ public struct Migrator: Sendable {
     package var failpoints = Failpoints.none
     /// How many messages are moved at a time where a crash doubles none.
     package var page = 500
+    /// The control is not given up for a moment's standstill.
+    package var shortestControl: Duration = .seconds(1)
     var fault: Mover.Fault?
     var comparesCounts = false
     /// Lets gates through that are shut, for the tests that prove what finds that.
@@ -129,7 +131,7 @@ public struct Migrator: Sendable {
         try check(migration)
         if migration.isLive {
             migration = try await controlled(migration) { migration in
-                let left = try await side(migration.from).left(of: queue)
+                let left = try await remaining(migration, isCertain: deletesSource)
                 return try await advanceNow(migration, .finish, facts(migration, left: left))
             }
         }
@@ -188,7 +190,7 @@ public struct Migrator: Sendable {
         return side
     }
 
-    private static func controlLease(_ migration: Migration) -> Duration { max(migration.lease, .seconds(1)) }
+    private func controlLease(_ migration: Migration) -> Duration { max(migration.lease, shortestControl) }
 
     /// Takes the control; waits once for the lease of somebody who may have crashed.
     private func takeControl(_ migration: Migration) async throws {
@@ -197,19 +199,19 @@ public struct Migrator: Sendable {
         } catch let error as MigrationError where error.kind == .busy {
             report(.waiting(migration, error.description))
         }
-        try await clock.sleep(for: Self.controlLease(migration) + .milliseconds(50))
+        try await clock.sleep(for: controlLease(migration) + .milliseconds(50))
         try await renewControl(migration)
     }
 
     /// Renews the control in good time before its lease is over.
     func keepControl(_ migration: Migration) async throws {
-        guard clock.now() - renewed.last >= Self.controlLease(migration) / 3 else { return }
+        guard clock.now() - renewed.last >= controlLease(migration) / 3 else { return }
         try await renewControl(migration)
     }
 
     func renewControl(_ migration: Migration) async throws {
         let now = clock.date()
-        let until = now.addingTimeInterval(Self.controlLease(migration) / .seconds(1))
+        let until = now.addingTimeInterval(controlLease(migration) / .seconds(1))
         let began = clock.now()
         try await journal.control(migration, by: owner, until: until, now: now)
         renewed.last = began

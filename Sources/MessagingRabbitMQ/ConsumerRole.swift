@@ -221,7 +221,7 @@ final class ConsumerRole: ConnectionRole {
                 throw AMQPErrors.channel(code, text, queue: context.queue)
             case .connectionClosed(let code, let text):
                 throw AMQPErrors.closed(code, text, configuration.endpoint)
-            case .confirmed, .returned, .blocked, .unblocked: break
+            case .lateMessage, .confirmed, .returned, .blocked, .unblocked: break
             }
         }
         return false

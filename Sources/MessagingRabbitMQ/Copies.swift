@@ -28,7 +28,7 @@ enum Copies {
         let exchange = lane.map { RabbitNames.exchange(queue, lane: $0) } ?? RabbitNames.exchange(queue)
         var copy = send(wire, to: exchange, isExchange: true, after: delay)
         // Through an exchange of the queue's own, which does not lead to the levels while the queue is closed.
-        if copy.exchange == DelayPlan.top, lanes == 0 { copy.exchange = RabbitNames.later(queue) }
+        if copy.exchange == DelayPlan.top { copy.exchange = RabbitNames.later(queue) }
         return copy
     }
 

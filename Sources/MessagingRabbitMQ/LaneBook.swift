@@ -54,14 +54,22 @@ struct LaneBook: Sendable {
     ///   - lane: Its lane.
     ///   - tag: Its tag in the current life of the lane's channel.
     ///   - wire: The message.
+    ///   - due: When it may be handed over at the earliest, unless somebody has noted another time.
     ///   - isChecked: Whether it is known what earlier consumers noted about it.
     ///   - now: The time.
     /// - Returns: Its number.
     @discardableResult
-    mutating func add(_ lane: Int, _ tag: UInt64, _ wire: WireMessage, isChecked: Bool, at now: Duration) -> UInt64 {
+    mutating func add(
+        _ lane: Int,
+        _ tag: UInt64,
+        _ wire: WireMessage,
+        due: Duration? = nil,
+        isChecked: Bool,
+        at now: Duration
+    ) -> UInt64 {
         lastMessage += 1
         if let key = wire.message.key { keys[key, default: []].append(lastMessage) }
-        entries[lastMessage] = LaneEntry(lane: lane, tag: tag, arrived: now, wire: wire, step: .unchecked)
+        entries[lastMessage] = LaneEntry(lane: lane, tag: tag, arrived: now, wire: wire, step: .unchecked, due: due)
         if isChecked { admit(lastMessage, at: now) }
         return lastMessage
     }
@@ -84,7 +92,7 @@ struct LaneBook: Sendable {
     ) -> Bool {
         guard var entry = entries[message], entry.step == .unchecked else { return true }
         if let note { entry.wire = note.applied(to: entry.wire) }
-        (entry.due, entry.isNoted) = (due, note != nil)
+        (entry.due, entry.isNoted) = (due ?? entry.due, note != nil)
         entry.isSuspect = entry.wire.attempt > maxAttempts
         let isOver = entry.isSuspect && note?.isTried == true && entry.wire.deliveries > 0
         if isOver { entry.step = .settling }

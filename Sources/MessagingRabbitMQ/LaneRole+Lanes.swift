@@ -149,8 +149,18 @@ extension LaneRole {
 
     // MARK: - Notes
 
+    /// Notes that a message goes back untouched which was on its way here when its lane was left.
+    func noteLate(_ message: IncomingMessage) {
+        let wire = WireFormat.read(message)
+        if wire.problem == nil { helper.write([LaneNote(wire, due: nil, isLeft: true)]) { _, _ in } }
+    }
+
     /// Looks for notes, writes those about suspects, and removes those of no more use.
     private func keepNotes(_ now: Duration) {
+        while let first = doubtful.first, first.again <= now {
+            doubtful.removeFirst()
+            unchecked.append(first.message)
+        }
         if !unchecked.isEmpty, !isChecking {
             isChecking = true
             let messages = unchecked
@@ -178,6 +188,12 @@ extension LaneRole {
         for message in messages {
             guard let wire = book.entries[message]?.wire else { continue }
             let note = notes[wire.message.id.rawValue].flatMap { $0.isAbout(wire) ? $0 : nil }
+            // Whoever had it may have got it only while it left the lane, and is about to note that.
+            if note?.seen ?? 0 < wire.seen, lookedUpTwice.insert(message).inserted {
+                doubtful.append((message, now + Self.noteTime))
+                continue
+            }
+            lookedUpTwice.remove(message)
             let due = note?.due.map { now + .milliseconds(max(0, $0 - unixNow)) }
             if book.check(message, note, due: due, maxAttempts: context.maxAttempts, at: now) { continue }
             bury(message)

@@ -50,6 +50,8 @@ final class LaneRole: ConnectionRole {
     static let busyLook: Duration = .seconds(1)
     /// How long notes that are of no more use may stay.
     static let staleTime: Duration = .seconds(1)
+    /// How long a note about a message that was handed out elsewhere may be on its way.
+    static let noteTime: Duration = .milliseconds(200)
     /// How long closing waits for the broker.
     static let closeLimit: Duration = .seconds(2)
 
@@ -75,6 +77,9 @@ final class LaneRole: ConnectionRole {
     /// Messages of which it is not known yet what was noted about them.
     var unchecked: [UInt64] = []
     var isChecking = false
+    /// Messages that were handed out once more than any note says, and when they are looked up again.
+    var doubtful = Deque<(message: UInt64, again: Duration)>()
+    var lookedUpTwice: Set<UInt64> = []
     /// Messages that are finished and have notes.
     var stale: [String] = []
     var staleSince: Duration = .zero
@@ -157,6 +162,7 @@ final class LaneRole: ConnectionRole {
         var times = waiters.map(\.deadline)
         if let leaving { times.append(leaving.until) }
         if let due = book.nextDue { times.append(due) }
+        if let first = doubtful.first { times.append(first.again) }
         if let expiry = book.nextExpiry { times.append(expiry) }
         if !stale.isEmpty, !isForgetting { times.append(staleSince + Self.staleTime) }
         if connection != nil {
@@ -179,6 +185,7 @@ final class LaneRole: ConnectionRole {
             let lane = (connection.map { Int($0.current) } ?? 0) - 1
             switch event {
             case .message(let message): take(message, lane, now)
+            case .lateMessage(let message): noteLate(message)
             case .reply(let reply): try answered(reply, lane, now)
             case .consumerEnded:
                 throw QueueError(
@@ -206,7 +213,9 @@ final class LaneRole: ConnectionRole {
         if wire.delayLeft > 0 {
             return helper.move(Copies.delayed(wire, to: source(lane))) { role in role.moved(lane, life, tag) }
         }
-        let number = book.add(lane, tag, wire, isChecked: wire.seen == 0, at: now)
+        // A retry that was written in from elsewhere says itself when it is due.
+        let due = wire.until.map { now + .milliseconds(max(0, $0 - UnixTime.milliseconds())) }
+        let number = book.add(lane, tag, wire, due: due, isChecked: wire.seen == 0, at: now)
         if wire.seen > 0 { unchecked.append(number) }
     }
 
@@ -247,7 +256,7 @@ final class LaneRole: ConnectionRole {
 
     /// Whether everything that there is for this consumer has come.
     private func isSettled(_ now: Duration) -> Bool {
-        unchecked.isEmpty && !isChecking
+        unchecked.isEmpty && !isChecking && doubtful.isEmpty
             && links.allSatisfy { $0.state == .open && now >= $0.openedAt + Self.settling || $0.state == .leaving }
     }
 
@@ -290,6 +299,8 @@ final class LaneRole: ConnectionRole {
     func lose(_ lane: Int, _ now: Duration) {
         book.drop(lane, at: now)
         unchecked.removeAll { book.entries[$0] == nil }
+        doubtful.removeAll { book.entries[$0.message] == nil }
+        lookedUpTwice = lookedUpTwice.filter { book.entries[$0] != nil }
         links[lane] = Link(life: links[lane].life &+ 1)
     }
 }

@@ -170,7 +170,7 @@ final class PublisherRole: ConnectionRole {
                 throw AMQPErrors.channel(code, text, queue: nil)
             case .connectionClosed(let code, let text):
                 throw AMQPErrors.closed(code, text, configuration.endpoint)
-            case .message, .empty, .consumerEnded: break
+            case .message, .lateMessage, .empty, .consumerEnded: break
             }
         }
     }

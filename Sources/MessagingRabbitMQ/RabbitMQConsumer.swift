@@ -19,6 +19,8 @@ final class RabbitMQConsumer: MemberConsumer {
     private let mover: Mover
     private let forget: @Sendable (RabbitMQConsumer) -> Void
     private let numbers = Atomic<UInt64>(0)
+    /// How many calls of `receive` wait.
+    private let asking = Atomic<Int>(0)
     private let leaving = Mutex<Task<Void, Never>?>(nil)
 
     var queue: String { context.queue }
@@ -30,6 +32,8 @@ final class RabbitMQConsumer: MemberConsumer {
 
     /// How long closing may take when the broker does not answer.
     private static let closeLimit: Duration = .seconds(5)
+    /// So many acknowledgements are worth waking the thread for.
+    private static let manyAcknowledgements = 16
 
     init(
         _ configuration: RabbitMQConfiguration,
@@ -93,6 +97,8 @@ final class RabbitMQConsumer: MemberConsumer {
 
     private func ask(max: Int, until deadline: Duration?) async -> Result<[Delivery], QueueError> {
         let number = numbers.add(1, ordering: .relaxed).newValue
+        asking.add(1, ordering: .relaxed)
+        defer { asking.subtract(1, ordering: .relaxed) }
         let (thread, closed) = (self.thread, context.closedError)
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -185,7 +191,13 @@ final class RabbitMQConsumer: MemberConsumer {
     }
 
     private func acknowledge(_ tags: [UInt64], _ epoch: UInt32) {
-        if !tags.isEmpty { thread.submitLater { $0.acknowledge(tags, epoch: epoch) } }
+        if tags.isEmpty { return }
+        if tags.count >= Self.manyAcknowledgements, asking.load(ordering: .relaxed) > 0 {
+            // No further call follows that would wake the thread, and the broker may wait for these to send more.
+            thread.submit { $0.acknowledge(tags, epoch: epoch) }
+        } else {
+            thread.submitLater { $0.acknowledge(tags, epoch: epoch) }
+        }
     }
 
     func renew(_ receipts: [Receipt]) async throws(QueueError) -> [Bool] {

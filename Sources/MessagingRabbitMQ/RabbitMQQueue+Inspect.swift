@@ -9,40 +9,44 @@ extension RabbitMQQueue {
         let definition = try await known(queue)
         let lanes = lanes(of: queue)
         let groups = definition.groups.map(\.name).sorted()
-        let replies = try await inspect(queue) { (channel) throws(QueueError) in
+        let counts = try await inspect(queue) { (channel) throws(QueueError) in
             let parts = groups.flatMap {
                 // What counts the consumers comes last.
                 Topology.work(queue, $0, lanes: lanes) + [RabbitNames.dead(queue, $0)]
                     + (lanes == 0 ? [] : [RabbitNames.members(queue, $0)])
             }
             let levels = (0..<DelayPlan.levels).map(DelayPlan.name)
-            return try channel.calls((parts + levels).map { .queueExists($0) })
+            return try channel.counts(parts + levels)
         }
         // What this client has reserved is on no queue and counts all the same.
         let reserved = try await transfers.counts(of: queue)
         let parts = lanes == 0 ? 2 : lanes + 2
-        let waiting = replies.dropFirst(parts * groups.count).reduce(reserved.waiting) { $0 + $1.messages }
+        let levels = Self.sum(counts.dropFirst(parts * groups.count), \.messages)
         let delayed: Figure =
-            waiting == 0
-            ? .estimate(0)
-            : .unavailable("all queues of the broker share the delay levels; \(waiting) messages wait there together")
+            switch levels.map({ $0 + reserved.waiting }) {
+            case nil: Self.silent
+            case 0?: .estimate(0)
+            case let waiting?:
+                .unavailable("all queues of the broker share the delay levels; \(waiting) messages wait there together")
+            }
         var statistics: [GroupStatistics] = []
         for (index, group) in groups.enumerated() {
             let work = max(lanes, 1)
-            let own = Array(replies[(parts * index)..<(parts * (index + 1))])
-            let dead = own[work]
-            let ready = own.prefix(work).reduce(0) { $0 + $1.messages }
+            let own = counts[(parts * index)..<(parts * (index + 1))]
+            let dead = Self.sum(own.dropFirst(work).prefix(1), \.messages)
+            let ready = Self.sum(own.prefix(work), \.messages)
+            let consumers = Self.sum(lanes == 0 ? own.prefix(1) : own.suffix(1), \.consumers)
             let (inHands, waitsHere) = held(queue, group)
             statistics.append(
                 GroupStatistics(
                     group: group,
                     // A consumer of a lane has messages here whose turn has not come; those of other clients are not seen.
-                    ready: lanes == 0 ? .exact(ready) : .estimate(ready + waitsHere),
+                    ready: ready.map { lanes == 0 ? .exact($0) : .estimate($0 + waitsHere) } ?? Self.silent,
                     inFlight: await inFlight(queue, group, lanes, inHands, waitsHere),
                     delayed: delayed,
-                    dead: .exact(dead.messages + reserved.dead[group, default: 0]),
+                    dead: dead.map { .exact($0 + reserved.dead[group, default: 0]) } ?? Self.silent,
                     // One that does not wait for messages at the moment has no subscription.
-                    consumers: .estimate(lanes == 0 ? own[0].consumers : own[work + 1].consumers),
+                    consumers: consumers.map { .estimate($0) } ?? Self.silent,
                     oldestAge: nil
                 )
             )
@@ -53,6 +57,17 @@ extension RabbitMQQueue {
             scheduled: delayed,
             stored: .unavailable("each group has its own copies on RabbitMQ")
         )
+    }
+
+    /// What is said of a queue whose leader is silent.
+    private static let silent = Figure.unavailable("the leader of a queue does not answer RabbitMQ at present")
+
+    /// The sum of what queues say; `nil` when one of them cannot tell.
+    private static func sum(_ counts: ArraySlice<QueueCount?>, _ part: KeyPath<QueueCount, Int>) -> Int? {
+        counts.reduce(0 as Int?) { sum, count in
+            guard let sum, let count else { return nil }
+            return sum + count[keyPath: part]
+        }
     }
 
     /// What consumers hold, as the management plugin saw it some seconds ago, and at least what is held here.

@@ -26,12 +26,11 @@ extension RabbitMQQueue {
                 throw conflict
             }
             let isOpen = records.current?.isOpen ?? true
-            // Keyed queues are never closed: nothing moves them yet.
-            let later = lanes == 0 ? Topology.later(definition.name) : []
-            let parts = Topology.exchange(definition.name, lanes: lanes) + later
+            let parts = Topology.exchange(definition.name, lanes: lanes) + Topology.later(definition.name)
+            let known = (existing?.groups ?? []).map(\.name)
             try channel.calls(
-                (isOpen ? parts : Topology.withoutIntake(parts, of: definition.name))
-                    + (isOpen ? [] : Topology.closed(definition.name, groups: (existing?.groups ?? []).map(\.name)))
+                (isOpen ? parts : Topology.withoutIntake(parts, of: definition.name, lanes: lanes))
+                    + (isOpen ? [] : Topology.closed(definition.name, groups: known, lanes: lanes))
             )
             var ready: [String: Int] = [:]
             for group in existing?.groups ?? [] {
@@ -44,7 +43,9 @@ extension RabbitMQQueue {
             let merged = DeclarePlan.merged(existing, definition)
             for group in merged.groups where ready[group.name] == nil {
                 _ = try Self.make(group, of: definition.name, lanes: lanes, isOpen: isOpen, channel)
-                if !isOpen { try channel.calls(Topology.closed(definition.name, groups: [group.name])) }
+                if !isOpen {
+                    try channel.calls(Topology.closed(definition.name, groups: [group.name], lanes: lanes))
+                }
             }
             if merged.groups.count != existing?.groups.count {
                 var record = QueueRecord(merged, lanes: lanes, revision: (records.current?.revision ?? 0) + 1)
@@ -70,12 +71,11 @@ extension RabbitMQQueue {
         isOpen: Bool,
         _ channel: AdminChannel
     ) throws(QueueError) -> Int {
-        if lanes == 0 {
-            let methods = Topology.group(queue, group)
-            return try channel.calls(isOpen ? methods : Topology.withoutIntake(methods, of: queue))[1].messages
-        }
-        let replies = try channel.calls(Topology.keyed(queue, group, lanes: lanes))
-        return replies.prefix(lanes).reduce(0) { $0 + $1.messages }
+        var methods =
+            lanes == 0 ? Topology.group(queue, group) : Topology.keyed(queue, group, lanes: lanes)
+        if !isOpen { methods = Topology.withoutIntake(methods, of: queue, lanes: lanes) }
+        let replies = try channel.calls(methods)
+        return lanes == 0 ? replies[1].messages : replies.prefix(lanes).reduce(0) { $0 + $1.messages }
     }
 
     private func remember(_ definition: QueueDefinition, _ lanes: Int) {

@@ -24,17 +24,9 @@ extension RabbitMQQueue {
         TransferPlan.limits(version: try await capabilities().version)
     }
 
-    /// The definition of a queue that can be moved: nothing here knows lanes yet.
-    private func movable(_ queue: String, group: String? = nil) async throws(QueueError) -> QueueDefinition {
-        let definition = try await known(queue, group: group)
-        guard lanes(of: queue) == 0 else {
-            throw QueueError(
-                .unsupported,
-                "a queue in keyed order cannot be moved from or to rabbitmq yet",
-                queue: queue
-            )
-        }
-        return definition
+    private func routes(_ queue: String, group: String? = nil) async throws(QueueError) -> TransferRoutes {
+        let groups = try await known(queue, group: group).groups.map(\.name)
+        return TransferRoutes(queue, groups: groups, lanes: lanes(of: queue))
     }
 
     // MARK: - Looking
@@ -61,13 +53,13 @@ extension RabbitMQQueue {
         if case .some(.none) = start {
             throw QueueError(.invalidArgument, "'after' is not from a page before", queue: queue)
         }
-        let groups = try await movable(queue, group: state == .waiting ? group : nil).groups.map(\.name)
+        let routes = try await routes(queue, group: state == .waiting ? group : nil)
         var wanted: String?
         if state == .waiting {
             guard let group else {
                 throw QueueError(.invalidArgument, "the state '\(state.rawValue)' needs a group", queue: queue)
             }
-            guard groups.contains(group) else {
+            guard routes.groups.contains(group) else {
                 throw QueueError(.notFound, "there is no group '\(group)'", queue: queue)
             }
             wanted = group
@@ -76,8 +68,8 @@ extension RabbitMQQueue {
         var rows = StoredRows(after: start ?? nil)
         switch state {
         case .reserved: for stored in try await transfers.reserved(of: queue) { rows.add(stored) }
-        case .dead: rows = try await dead(rows, queue, groups)
-        default: rows = try await later(rows, queue, groups, state, wanted)
+        case .dead: rows = try await dead(rows, routes)
+        default: rows = try await later(rows, routes, state, wanted)
         }
         let page = rows.page(limit) ?? Page([], next: nil)
         // What is reserved changes with each call, and costs no walk.
@@ -121,10 +113,11 @@ extension RabbitMQQueue {
         }
     }
 
-    private func dead(_ rows: StoredRows, _ queue: String, _ groups: [String]) async throws(QueueError) -> StoredRows {
-        try await inspect(queue) { (channel) throws(QueueError) in
+    private func dead(_ rows: StoredRows, _ routes: TransferRoutes) async throws(QueueError) -> StoredRows {
+        let queue = routes.queue
+        return try await inspect(queue) { (channel) throws(QueueError) in
             var rows = rows
-            for group in groups {
+            for group in routes.groups {
                 let walk = Walk(channel: channel, queue: RabbitNames.dead(queue, group))
                 try walk.forEach { (message) throws(QueueError) in
                     rows.add(TransferPlan.dead(message, queue: queue, group: group))
@@ -140,12 +133,11 @@ extension RabbitMQQueue {
     /// Those of other queues are shown as well; what becomes due in a level meanwhile goes on when the look at it ends.
     private func later(
         _ rows: StoredRows,
-        _ queue: String,
-        _ groups: [String],
+        _ routes: TransferRoutes,
         _ state: StoredMessage.State,
         _ group: String?
     ) async throws(QueueError) -> StoredRows {
-        try await inspect(queue) { (channel) throws(QueueError) in
+        try await inspect(routes.queue) { (channel) throws(QueueError) in
             var rows = rows
             let now = UnixTime.milliseconds()
             for level in (0..<DelayPlan.levels).reversed() {
@@ -157,7 +149,7 @@ extension RabbitMQQueue {
                     seen += found.count
                     isEmpty = found.count < size
                     for message in found {
-                        let stored = TransferPlan.later(message, level: level, queue: queue, groups: groups, now: now)
+                        let stored = TransferPlan.later(message, level: level, routes, now: now)
                         if let stored, stored.state == state, stored.group == group { rows.add(stored) }
                     }
                 }
@@ -170,34 +162,36 @@ extension RabbitMQQueue {
     // MARK: - Taking out
 
     public func reserve(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        let groups = try await movable(queue).groups.map(\.name)
+        let routes = try await routes(queue)
         let canLook = try await limits().unlisted[.scheduled] == nil
         return try await transfers.reserve(
             ids,
-            of: queue,
-            groups: groups,
+            routes,
             levels: canLook ? (0..<DelayPlan.levels).reversed() : []
         )
     }
 
     public func putBack(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        _ = try await movable(queue)
+        _ = try await known(queue)
         return try await transfers.putBack(ids, of: queue)
     }
 
     public func removeReserved(_ ids: [String], of queue: String) async throws(QueueError) -> [String] {
-        _ = try await movable(queue)
+        _ = try await known(queue)
         return try await transfers.remove(ids, of: queue)
     }
 
     // MARK: - Writing in
 
     public func restore(_ messages: [StoredMessage], to queue: String) async throws(QueueError) -> [PublishOutcome] {
-        var groups = Set(try await movable(queue).groups.map(\.name))
+        var routes = try await routes(queue)
         // Another client may have added one.
-        if messages.contains(where: { $0.group.map { !groups.contains($0) } ?? false }) {
-            groups = Set(try await definition(of: queue)?.groups.map(\.name) ?? [])
+        let missing = Set(messages.compactMap(\.group)).subtracting(routes.groups)
+        if !missing.isEmpty {
+            let groups = try await definition(of: queue)?.groups.map(\.name) ?? []
+            routes = TransferRoutes(queue, groups: groups, lanes: lanes(of: queue))
         }
+        let groups = Set(routes.groups)
         let limit = try await capabilities().maxBodyBytes
         let (frameMax, restored) = state.withLock { ($0.frameMax, $0.restored) }
         let now = UnixTime.milliseconds()
@@ -214,7 +208,7 @@ extension RabbitMQQueue {
                 continue
             }
             let isDoubtful = restored.isDoubtful(stored.id, of: queue)
-            let copy = TransferPlan.copy(stored, mayBeDouble: isDoubtful, queue: queue, now: now)
+            let copy = TransferPlan.copy(stored, mayBeDouble: isDoubtful, routes, now: now)
             if let problem = WireFormat.problem(copy.properties, frameMax: frameMax, queue: queue) {
                 outcomes[index] = .refused(problem)
             } else {
@@ -243,7 +237,7 @@ extension RabbitMQQueue {
     }
 
     public func forgetRestored(of queue: String) async throws(QueueError) {
-        _ = try await movable(queue)
+        _ = try await known(queue)
         state.withLock { $0.restored.forget(queue) }
     }
 
@@ -252,7 +246,7 @@ extension RabbitMQQueue {
     public func setIntake(isOpen: Bool, of queue: String) async throws(QueueError) {
         try NameRules.validate(queue: queue)
         try checkOpen()
-        _ = try await movable(queue)
+        _ = try await known(queue)
         try await administration.run(queue) { (channel) throws(QueueError) in
             try channel.calls(Topology.registry)
             let walk = Walk(channel: channel, queue: RabbitNames.registry)
@@ -262,7 +256,12 @@ extension RabbitMQQueue {
                 throw Self.missing(queue)
             }
             // The note comes first when it closes and last when it opens: who is refused in between finds it.
-            let steps = Topology.intake(queue, groups: record.groups.map(\.name), isOpen: isOpen)
+            let steps = Topology.intake(
+                queue,
+                groups: record.groups.map(\.name),
+                lanes: record.lanes ?? 0,
+                isOpen: isOpen
+            )
             if isOpen { try channel.calls(steps) }
             if record.isOpen != isOpen {
                 record.closed = isOpen ? nil : true

@@ -45,7 +45,7 @@ enum Topology {
                     [RabbitNames.notes(queue, group), RabbitNames.members(queue, group)].map { .queueDelete($0) }
                 })
             + [.exchangeDelete(RabbitNames.exchange(queue))]
-            + (lanes == 0 ? [.exchangeDelete(RabbitNames.later(queue))] : [])
+            + [.exchangeDelete(RabbitNames.later(queue))]
             + (0..<lanes).map { .exchangeDelete(RabbitNames.exchange(queue, lane: $0)) }
     }
 

@@ -9,6 +9,8 @@ enum TransferPlan {
     static let noLevels =
         "RabbitMQ 4 lets go of what was looked at twenty times, which would come early; wait until it is due"
     static let restoresAgain = "the broker knows no ids; what another client wrote in is not recognised"
+    /// A queue tells its figures every 5 s, and the management plugin collects them as often.
+    static let figureAge: Duration = .seconds(12)
     static let reservesForLife = "what is reserved is on the way to this client, and goes back when its connection ends"
 
     /// What cannot be listed; `isCounting` is whether the delay levels let go of messages that were looked at too often.
@@ -22,7 +24,8 @@ enum TransferPlan {
         TransferLimits(
             unlisted: unlisted(isCounting: isCounting(version)),
             restoresAgain: restoresAgain,
-            reservesForLife: reservesForLife
+            reservesForLife: reservesForLife,
+            figureAge: figureAge
         )
     }
 
@@ -55,11 +58,12 @@ enum TransferPlan {
     static func later(
         _ incoming: IncomingMessage,
         level: Int,
-        queue: String,
-        groups: [String],
+        _ routes: TransferRoutes,
         now: Int64
     ) -> StoredMessage? {
-        guard let route = DelayPlan.route(incoming.routingKey, from: level) else { return nil }
+        guard let route = DelayPlan.route(incoming.routingKey, from: level),
+            let owner = routes.owner(of: route.destination)
+        else { return nil }
         let wire = WireFormat.read(incoming)
         // One that does not say its time is given all of the way that it may still have to go: late, never early.
         let latest = now + route.milliseconds + wire.delayLeft
@@ -69,7 +73,7 @@ enum TransferPlan {
             message.id = MessageID("later-\(digest)")
         }
         let published = wire.rest.timestamp.map { UnixTime.date(Int64(clamping: $0) &* 1000) }
-        if route.destination == RabbitNames.exchange(queue) {
+        guard case .group(let group) = owner else {
             var due = UnixTime.date(latest)
             if case .at(let date) = message.due { due = date }
             return StoredMessage(
@@ -83,7 +87,6 @@ enum TransferPlan {
                 publishedAt: published
             )
         }
-        guard let group = groups.first(where: { RabbitNames.group(queue, $0) == route.destination }) else { return nil }
         return StoredMessage(
             id: "w:\(group):\(message.id):\(wire.attempts):\(digest)",
             state: .waiting,
@@ -129,29 +132,25 @@ enum TransferPlan {
         queue: String,
         groups: Set<String>
     ) -> QueueError? {
-        if let problem = MessageRules.problem(stored.message, maxBodyBytes: maxBodyBytes, queue: queue) {
-            return problem
-        }
-        if let group = stored.group {
-            if groups.contains(group) { return nil }
-            return QueueError(.notFound, "there is no group '\(group)'; declare it first", queue: queue)
-        }
-        guard isDead(stored) else { return nil }
-        return QueueError(.invalidArgument, "a dead letter must name its group", queue: queue)
+        MessageRules.problem(stored.message, maxBodyBytes: maxBodyBytes, queue: queue)
+            ?? stored.groupProblem(among: groups, queue: queue)
     }
 
-    private static func isDead(_ stored: StoredMessage) -> Bool { stored.state == .dead || stored.death != nil }
-
     /// The message with the state that it had elsewhere, by a way that is open also while the queue is closed.
-    static func copy(_ stored: StoredMessage, mayBeDouble: Bool, queue: String, now: Int64) -> OutgoingMessage {
+    static func copy(
+        _ stored: StoredMessage,
+        mayBeDouble: Bool,
+        _ routes: TransferRoutes,
+        now: Int64
+    ) -> OutgoingMessage {
         var wire = WireMessage(stored.message)
         wire.attempts = stored.attempts
         wire.redrives = stored.redrives
         wire.history = stored.history.suffix(Failure.maxHistory)
         wire.mayBeDouble = mayBeDouble
         wire.rest.timestamp = stored.publishedAt.map { UInt64(clamping: UnixTime.milliseconds($0) / 1000) }
-        guard let group = stored.group else { return schedule(stored, wire, queue: queue, now: now) }
-        if isDead(stored) {
+        guard let group = stored.group else { return schedule(stored, wire, routes, now: now) }
+        if stored.isDead {
             // Written in again, it is the same letter.
             wire.deadID =
                 RabbitNames.hexadecimal(RabbitNames.hash(stored.id.utf8))
@@ -160,27 +159,30 @@ enum TransferPlan {
             wire.reason = (stored.death?.reason ?? .rejected).rawValue
             wire.error = stored.death?.error.map(Failure.shortened)
             wire.failedAt = stored.death?.failedAt.map { UnixTime.milliseconds($0) } ?? now
-            return outgoing(wire, exchange: "", key: RabbitNames.dead(queue, group))
+            return outgoing(wire, exchange: "", key: RabbitNames.dead(routes.queue, group))
         }
-        let destination = RabbitNames.group(queue, group)
+        let destination = routes.work(stored.message, group)
         guard let due = stored.due.map({ UnixTime.milliseconds($0) }), due > now else {
             return outgoing(wire, exchange: "", key: destination)
         }
+        wire.until = due
+        // In a lane it waits at its place, so that it holds its key.
+        if routes.lanes > 0 { return outgoing(wire, exchange: "", key: destination) }
         let (first, left) = DelayPlan.split(due - now)
-        (wire.until, wire.delayLeft) = (due, left)
+        wire.delayLeft = left
         return outgoing(wire, exchange: DelayPlan.top, key: DelayPlan.key(first, to: destination))
     }
 
     private static func schedule(
         _ stored: StoredMessage,
         _ wire: WireMessage,
-        queue: String,
+        _ routes: TransferRoutes,
         now: Int64
     ) -> OutgoingMessage {
         var wire = wire
         wire.attempts = 0
         if let due = stored.due { wire.message.due = .at(due) }
-        let destination = RabbitNames.exchange(queue)
+        let destination = routes.exchange(stored.message)
         let delay = stored.due.map { UnixTime.milliseconds($0) - now } ?? 0
         guard delay > 0 else {
             return outgoing(wire, exchange: DelayPlan.out, key: DelayPlan.key(0, to: destination))

@@ -98,11 +98,11 @@ final class TransferSession: Sendable {
     /// Takes messages out of everybody's reach.
     func reserve(
         _ ids: [String],
-        of queue: String,
-        groups: [String],
+        _ routes: TransferRoutes,
         levels: [Int]
     ) async throws(QueueError) -> [String] {
-        try await run(queue) { (channel, held) throws(QueueError) in
+        let queue = routes.queue
+        return try await run(queue) { (channel, held) throws(QueueError) in
             var wanted: [TransferPlan.Place: Set<String>] = [:]
             for id in ids where held[id] == nil {
                 if let place = TransferPlan.place(id) { wanted[place, default: []].insert(id) }
@@ -116,10 +116,10 @@ final class TransferSession: Sendable {
             }
             for (place, ids) in wanted {
                 switch place {
-                case .dead(let group) where groups.contains(group):
+                case .dead(let group) where routes.groups.contains(group):
                     try Self.takeDead(ids, queue, group, channel, &held)
                 case .dead: break
-                case .later: try Self.takeLater(ids, queue, groups, levels, channel, &held)
+                case .later: try Self.takeLater(ids, routes, levels, channel, &held)
                 }
             }
             return ids.filter { held[$0] != nil }
@@ -142,7 +142,10 @@ final class TransferSession: Sendable {
         var others: [UInt64: String] = [:]
         var size = firstRound
         while !missing.isEmpty {
-            let count = min(try channel.call(.queueExists(source)).messages, size, 65535)
+            guard let there = try channel.counts([source])[0] else {
+                throw QueueError(.unavailable, "the leader of '\(source)' does not answer RabbitMQ; try again")
+            }
+            let count = min(there.messages, size, 65535)
             if count == 0 { break }
             let tag = "reserve-\(MessageID.make())"
             try channel.calls([.prefetch(UInt16(count)), .consume(queue: source, tag: tag)])
@@ -167,8 +170,7 @@ final class TransferSession: Sendable {
     /// From the top down, as the messages go; twice, because one on its way between two levels is in none.
     private static func takeLater(
         _ ids: Set<String>,
-        _ queue: String,
-        _ groups: [String],
+        _ routes: TransferRoutes,
         _ levels: [Int],
         _ channel: AdminChannel,
         _ held: inout [String: [Held]]
@@ -185,7 +187,7 @@ final class TransferSession: Sendable {
                     let found = try channel.get(source, atMost: batch)
                     if found.count < batch { open.removeAll { $0 == level } }
                     for message in found {
-                        let stored = TransferPlan.later(message, level: level, queue: queue, groups: groups, now: now)
+                        let stored = TransferPlan.later(message, level: level, routes, now: now)
                         if let stored, ids.contains(stored.id) {
                             held[stored.id, default: []].append(Held(tag: message.tag, source: source, stored: stored))
                             missing.remove(stored.id)
@@ -212,10 +214,15 @@ final class TransferSession: Sendable {
             expected.append(reply.messages + tags.values.count { $0 == source })
         }
         for tag in tags.keys.sorted() { try channel.send(.requeue(tag)) }
-        let end = QueueClock.system.now() + patience
-        while QueueClock.system.now() < end {
-            let replies = try channel.calls(sources.map { .queueExists($0) })
-            if zip(replies, expected).allSatisfy({ $0.messages >= $1 }) { return }
+        var most = 0
+        var end = QueueClock.system.now() + patience
+        while true {
+            let asked = QueueClock.system.now()
+            let counts = try channel.calls(sources.map { .queueExists($0) }).map(\.messages)
+            if zip(counts, expected).allSatisfy({ $0 >= $1 }) || asked >= end { return }
+            let sum = counts.reduce(0, +)
+            // As long as some come back, the others are under way.
+            if sum > most { (most, end) = (sum, QueueClock.system.now() + patience) }
         }
     }
 

@@ -16,6 +16,9 @@ final class Gate: Sendable {
 
     private let state = NIOLockedValueBox(State())
 
+    /// How many stand in line.
+    var waiting: Int { state.withLockedValue { $0.line.count } }
+
     /// Returns `true` once inside, or `false` when the task was cancelled or the gate closed first.
     func enter() async -> Bool { await enter(isLast: false) }
 

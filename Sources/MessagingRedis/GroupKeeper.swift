@@ -156,7 +156,7 @@ final class GroupKeeper: Sendable {
             .tick,
             keys: [
                 keys.log, keys.meta, keys.deadLetters, own.retry, own.due, own.held, keys.due, keys.held, own.seen,
-            ],
+            ] + keys.ids,
             [group.name, String(Self.limit), String(stale)] + consumers
         )
         // Announcements that come from here on must not be lost.

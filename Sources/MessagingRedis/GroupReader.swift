@@ -118,14 +118,15 @@ final class GroupReader: Sendable {
     }
 
     private func interrupt(_ number: UInt64, _ connection: RedisConnection) async {
-        // The server answers 0 while the read has not reached it yet.
-        for _ in 0..<20 {
+        // The server answers 0 while the read has not reached it yet. On a busy machine that may be for long: some two
+        // seconds in all, because closing the connection leaves what it has just been given to the end of the lease.
+        for attempt in 1...20 {
             guard reading.withLockedValue({ $0.current == number }) else { return }
             guard
                 let reply = try? await control.command(["CLIENT", "UNBLOCK", String(connection.clientID), "TIMEOUT"])
             else { break }
             if reply.integer == 1 { return }
-            try? await Task.sleep(for: .milliseconds(10))
+            try? await Task.sleep(for: .milliseconds(10 * attempt))
         }
         if reading.withLockedValue({ $0.current == number }) { connection.close() }
     }

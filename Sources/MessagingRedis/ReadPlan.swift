@@ -36,7 +36,8 @@ struct ReadPlan: Sendable {
             turn.toggle()
             return turn ? Step(log: 0, retry: 1, blocks: false) : Step(log: 1, retry: 0, blocks: false)
         }
-        let retry = retryIsFull ? max / 2 : Swift.max(1, max / 8)
+        // The log nearly always has all there is: what is kept free for the other stream would make each read shorter.
+        let retry = retryIsFull ? max / 2 : 1
         return Step(log: max - retry, retry: retry, blocks: false)
     }
 

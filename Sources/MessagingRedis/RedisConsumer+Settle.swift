@@ -56,7 +56,14 @@ extension RedisConsumer {
             }
             return
         }
-        let answers = reply.integer.map { [$0] } ?? reply.integers
+        let answers: [Int64]
+        switch reply.integer {
+        case nil: answers = reply.integers
+        // All of them at once.
+        case let count? where step.kind == .acknowledge && count == step.requests.count:
+            answers = Array(repeating: 1, count: step.requests.count)
+        case let answer?: answers = [answer]
+        }
         state.withLockedValue { state in
             for (position, (index, request)) in step.requests.enumerated() {
                 let answer = position < answers.count ? answers[position] : 0
@@ -89,21 +96,23 @@ extension RedisConsumer {
     private func call(for step: SettlePlan.Step) -> ScriptCall {
         let stream = step.isPrivate ? own.retry : keys.log
         let flag = step.isPrivate ? "1" : "0"
-        let ids = step.requests.map { EntryID($0.1.receipt).description }
+        let ids = step.requests.map { EntryID($0.1.receipt) }
         switch step.kind {
-        case .acknowledge: return ScriptCall(.acknowledge, keys: [stream], [group, name, flag] + ids)
+        case .acknowledge: return ScriptCall(.acknowledge, keys: [stream], [group, name, flag], ids: ids)
         case .release:
             return ScriptCall(
                 .release,
                 keys: [stream, own.retry, keys.deadLetters, keys.meta],
-                [group, name, flag, "0"] + ids
+                [group, name, flag, "0"],
+                ids: ids
             )
         case .retry(let delay, let error):
             return ScriptCall(
                 .retry,
                 keys: [stream, own.retry, own.due, own.held, keys.deadLetters, keys.meta],
                 [
-                    group, name, flag, ids[0], String(delay.milliseconds), Failure.shortened(error ?? ""), keys.wake,
+                    group, name, flag, ids[0].description, String(delay.milliseconds), Failure.shortened(error ?? ""),
+                    keys.wake,
                 ]
             )
         case .reject(let reason, let error): return rejectCall(step.requests[0].1.receipt, reason, error ?? "")

@@ -21,7 +21,8 @@ struct RedisKeys: Sendable, Hashable {
     var restored: String { "{\(queue)}:restored" }
     /// Where the due time of a new earliest message is announced.
     var wake: String { "{\(queue)}:wake" }
-    var dedupePrefix: String { "{\(queue)}:dd:" }
+    /// The ids that publishing recognises: two hashes, each for every other period of one dedupe window.
+    var ids: [String] { ["{\(queue)}:ids:0", "{\(queue)}:ids:1"] }
     var groupPrefix: String { "{\(queue)}:g:" }
 
     func group(_ name: String) -> Group { Group(prefix: groupPrefix + name) }

@@ -167,7 +167,7 @@ extension RedisQueue {
     public func cancelScheduled(_ ids: [MessageID], of queue: String) async throws(QueueError) -> [MessageID] {
         let keys = RedisKeys(queue: queue)
         return try await forEach(ids.map(\.rawValue), of: queue) { page in
-            ScriptCall(.cancel, keys: [keys.meta, keys.due, keys.held], [keys.dedupePrefix] + page)
+            ScriptCall(.cancel, keys: [keys.meta, keys.due, keys.held] + keys.ids, page)
         }.map { MessageID($0) }
     }
 

@@ -2,8 +2,9 @@
 import Messaging
 
 extension RedisQueue {
-    /// The largest number of messages of one script call: it keeps Redis from serving others while it runs.
-    private static let chunkCount = 100
+    /// The largest number of messages of one script call: it keeps Redis from serving others while it runs, and the next one
+    /// is written meanwhile.
+    private static let chunkCount = 128
     /// The largest number of bytes of one script call.
     private static let chunkBytes = 1 << 20
     /// How many bytes are on their way before their confirmations are awaited.
@@ -73,7 +74,7 @@ extension RedisQueue {
         }
         if calls.isEmpty { return }
         do throws(QueueError) {
-            var replies = try await link.run(calls)
+            var replies = try await link.run(calls, overlaps: true)
             var unknown: [Int: QueueError] = [:]
             for index in replies.indices where replies[index].error?.hasPrefix("NOTFOUND") == true {
                 // The queue vanished under a client that knows it; a script that finds no queue has added nothing.
@@ -93,6 +94,8 @@ extension RedisQueue {
                     let error = RedisErrors.error(error, queue: queue)
                     if mayThrow, isFailure { throw error }
                     for index in indices { outcomes[index] = .refused(error) }
+                } else if let count = reply.integer, count == indices.count {
+                    for index in indices { outcomes[index] = .accepted }
                 } else {
                     let codes = reply.strings
                     for (position, index) in indices.enumerated() where position < codes.count {
@@ -110,27 +113,15 @@ extension RedisQueue {
 
     private func publishCall(_ messages: [Message], _ indices: [Int], _ queue: String) -> ScriptCall {
         let keys = RedisKeys(queue: queue)
-        let words = indices.reduce(1) { $0 + 4 + WireFormat.words(messages[$1]) }
-        let dedupe = indices.map { keys.dedupePrefix + messages[$0].id.rawValue }
+        let plan = PublishPlan(messages, indices)
         return ScriptCall(
             .publish,
-            keys: [keys.log, keys.meta, keys.due, keys.held] + dedupe,
-            arguments: words
+            keys: [keys.log, keys.meta, keys.due, keys.held] + keys.ids,
+            arguments: 1 + plan.words,
+            bytes: 512 + indices.reduce(0) { $0 + messages[$1].body.count + 128 }
         ) { writer in
             writer.word(keys.wake)
-            for index in indices {
-                let message = messages[index]
-                writer.word(message.id.rawValue)
-                writer.word(String(WireFormat.digest(message.body), radix: 16))
-                switch message.due {
-                case nil: writer.word("")
-                case .after(let delay) where delay <= .zero: writer.word("")
-                case .after(let delay): writer.word("r\(delay.milliseconds)")
-                case .at(let date): writer.word("a\(UnixTime.milliseconds(date))")
-                }
-                writer.word(WireFormat.words(message))
-                WireFormat.write(message, &writer)
-            }
+            plan.write(messages, &writer)
         }
     }
 

@@ -174,11 +174,12 @@ extension RedisQueue {
         limit: Int
     ) async throws(QueueError) -> Page<RememberedID> {
         let limit = try await checkedLimit(limit, queue)
-        if let after, UInt64(after) == nil {
-            throw QueueError(.invalidArgument, "'after' is not from a page before", queue: queue)
-        }
+        // One hash after the other; a page's end is which one, and the server's cursor in it.
+        let place = (after ?? "0-0").split(separator: "-", omittingEmptySubsequences: false)
         let keys = RedisKeys(queue: queue)
-        let call = ScriptCall(.remembered, keys: [keys.meta], [keys.dedupePrefix, after ?? "0", String(limit)])
+        guard place.count == 2, let hash = Int(place[0]), keys.ids.indices.contains(hash), UInt64(place[1]) != nil
+        else { throw QueueError(.invalidArgument, "'after' is not from a page before", queue: queue) }
+        let call = ScriptCall(.remembered, keys: [keys.meta, keys.ids[hash]], [String(place[1]), String(limit)])
         return try await link.run(call, queue: queue).read(queue) { (cursor) throws(RedisReplyCursor.Unexpected) in
             let count = try cursor.array() ?? 0
             let next = try cursor.string()
@@ -188,7 +189,8 @@ extension RedisQueue {
                 let id = MessageID(try cursor.string())
                 found.append(RememberedID(id: id, until: UnixTime.date(now + (try cursor.integer()))))
             }
-            return Page(found, next: next == "0" ? nil : next)
+            if next != "0" { return Page(found, next: "\(hash)-\(next)") }
+            return Page(found, next: hash + 1 < keys.ids.count ? "\(hash + 1)-0" : nil)
         }
     }
 
@@ -197,7 +199,7 @@ extension RedisQueue {
         let keys = RedisKeys(queue: queue)
         for page in stride(from: 0, to: ids.count, by: 500).map({ ids[$0..<min($0 + 500, ids.count)] }) {
             let words = page.flatMap { [$0.id.rawValue, String(UnixTime.milliseconds($0.until))] }
-            _ = try await link.run(ScriptCall(.remember, keys: [keys.meta], [keys.dedupePrefix] + words), queue: queue)
+            _ = try await link.run(ScriptCall(.remember, keys: [keys.meta] + keys.ids, words), queue: queue)
         }
     }
 }

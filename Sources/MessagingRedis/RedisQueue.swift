@@ -90,7 +90,7 @@ public final class RedisQueue: MessageQueue {
             keys: [
                 keys.log, keys.meta, keys.deadLetters, keys.due, keys.held, RedisKeys.registry, keys.reserved,
                 keys.reservedIDs, keys.restored,
-            ],
+            ] + keys.ids,
             [String(Self.tombstone.milliseconds)]
         )
         return try await link.run(call, queue: queue).integers == [1]

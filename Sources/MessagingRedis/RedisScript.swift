@@ -7,8 +7,13 @@ enum RedisScript: Int, CaseIterable, Sendable {
     case statistics, scheduled, cancel, remove
     case stored, transfer, restore, intake, remembered, remember
 
-    /// The whole text: the shared functions, then the script's own lines.
-    var source: [UInt8] { PackageResources.prelude_lua + body }
+    /// The whole text: the shared functions that the script uses, then its own lines.
+    var source: [UInt8] { Self.sources[rawValue] }
+
+    private static let sources = {
+        let shared = RedisPrelude(String(decoding: PackageResources.prelude_lua, as: UTF8.self))
+        return allCases.map { Array(shared.completing(String(decoding: $0.body, as: UTF8.self)).utf8) }
+    }()
 
     /// The text with what is broken on purpose in it.
     func source(_ changes: [RedisScriptChange]) -> [UInt8] {
@@ -69,10 +74,10 @@ package struct RedisScriptChange: Sendable, Hashable {
         self.replacement = replacement
     }
 
-    /// How often the text is there to be replaced, in one of the scripts that it is about.
+    /// How often the text is there to be replaced, in a script that it is about.
     package var count: Int {
         let scripts = RedisScript.allCases.filter { script == nil || script == "\($0)" }
-        return scripts.first.map { String(decoding: $0.source, as: UTF8.self).ranges(of: find).count } ?? 0
+        return scripts.map { String(decoding: $0.source, as: UTF8.self).ranges(of: find).count }.max() ?? 0
     }
 }
 #endif

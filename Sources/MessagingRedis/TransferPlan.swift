@@ -34,7 +34,7 @@ enum TransferPlan {
 
     /// Why a message cannot be written in; `nil` when it can.
     static func problem(_ stored: StoredMessage, maxBodyBytes: Int, queue: String) -> QueueError? {
-        if stored.state == .dead || stored.death != nil, stored.group == nil {
+        if stored.isDead, stored.group == nil {
             return QueueError(.invalidArgument, "a dead letter must name its group", queue: queue)
         }
         if stored.id.isEmpty {
@@ -49,7 +49,7 @@ enum TransferPlan {
 
     /// Where a message is written to.
     static func kind(_ stored: StoredMessage) -> String {
-        stored.group == nil ? "q" : stored.state == .dead || stored.death != nil ? "d" : "g"
+        stored.group == nil ? "q" : stored.isDead ? "d" : "g"
     }
 
     /// What became of a message by the code that the script answered.

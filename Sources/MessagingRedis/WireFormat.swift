@@ -6,6 +6,9 @@ import Messaging
 /// `docs/wire-format.md` describes it.
 enum WireFormat {
     static let payload = "payload"
+    private static let identifier = "mq-id"
+    private static let key = "mq-key"
+    private static let contentType = "mq-content-type"
     /// Field names that other programs read; a header of such a name is stored with the prefix `mq-h-`.
     private static let shared: Set<String> = ["payload", "retry_count", "original_message_id", "error", "failed_at"]
     private static let escape = "mq-h-"
@@ -20,32 +23,87 @@ enum WireFormat {
     static func write(_ message: Message, _ writer: inout RESPWriter) {
         writer.word(payload)
         writer.word(message.body)
-        writer.word("mq-id")
+        writer.word(identifier)
         writer.word(message.id.rawValue)
         if let key = message.key {
-            writer.word("mq-key")
+            writer.word(Self.key)
             writer.word(key)
         }
         if let type = message.contentType {
-            writer.word("mq-content-type")
+            writer.word(contentType)
             writer.word(type)
         }
         for header in message.headers {
-            writer.word(shared.contains(header.name) ? escape + header.name : header.name)
+            writer.word(name(header.name))
             writer.word(header.value)
         }
     }
 
-    /// Tells bodies apart that were published under one id: FNV-1a, 64 bits (Fowler, Noll, Vo).
-    static func digest(_ body: [UInt8]) -> UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        body.withUnsafeBufferPointer { bytes in
-            for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        }
-        return hash
+    /// The names of the fields of a message, in the order of ``writeValues(_:_:)``; the body and the id come first.
+    static func names(_ message: Message) -> [String] {
+        var names = [payload, identifier]
+        if message.key != nil { names.append(key) }
+        if message.contentType != nil { names.append(contentType) }
+        for header in message.headers { names.append(name(header.name)) }
+        return names
     }
 
+    static func writeValues(_ message: Message, _ writer: inout RESPWriter) {
+        writer.word(message.body)
+        writer.word(message.id.rawValue)
+        if let key = message.key { writer.word(key) }
+        if let type = message.contentType { writer.word(type) }
+        for header in message.headers { writer.word(header.value) }
+    }
+
+    /// Whether two messages have fields of the same names.
+    static func haveSameNames(_ one: Message, _ other: Message) -> Bool {
+        (one.key == nil) == (other.key == nil) && (one.contentType == nil) == (other.contentType == nil)
+            && (one.headers.isEmpty && other.headers.isEmpty
+                || one.headers.lazy.map(\.name).elementsEqual(other.headers.lazy.map(\.name)))
+    }
+
+    private static func name(_ header: String) -> String { shared.contains(header) ? escape + header : header }
+
     // MARK: - Reading
+
+    /// A field that is no header, told by the bytes of its name.
+    private enum Field: String, CaseIterable {
+        case payload
+        case identifier = "mq-id"
+        case key = "mq-key"
+        case contentType = "mq-content-type"
+        case due = "mq-due"
+        case published = "mq-published"
+        case retryCount = "retry_count"
+        case redrives = "mq-redrives"
+        case history = "mq-history"
+        case original = "original_message_id"
+        case error
+        case failedAt = "failed_at"
+        case group = "mq-group"
+        case reason = "mq-reason"
+        case attempts = "mq-attempts"
+
+        /// The fields by the lengths of their names.
+        private static let byLength = {
+            var lists: [[(name: [UInt8], field: Field)]] = Array(repeating: [], count: 20)
+            for field in allCases {
+                let name = Array(field.rawValue.utf8)
+                lists[name.count].append((name, field))
+            }
+            return lists
+        }()
+
+        init?(_ name: ArraySlice<UInt8>) {
+            guard name.count < Self.byLength.count else { return nil }
+            for known in Self.byLength[name.count] where name.elementsEqual(known.name) {
+                self = known.field
+                return
+            }
+            return nil
+        }
+    }
 
     /// The fields of one entry.
     struct Entry {
@@ -90,36 +148,35 @@ enum WireFormat {
         for _ in 0..<fields {
             let name = try cursor.bytes()
             let value = try cursor.bytes()
-            guard let name = String(validating: name, as: UTF8.self) else {
-                entry.problem = "a field name is not UTF-8"
-                continue
-            }
-            switch name {
-            case payload:
+            switch Field(name) {
+            case .payload:
                 entry.message.body = Array(value)
                 hasPayload = true
-            case "mq-id": messageID = text(value, &entry, name)
-            case "mq-key": entry.message.key = text(value, &entry, name)
-            case "mq-content-type": entry.message.contentType = text(value, &entry, name)
-            case "mq-due":
-                if let due = number(value, &entry, name) { entry.message.due = .at(UnixTime.date(due)) }
-            case "mq-published": entry.published = number(value, &entry, name)
-            case "retry_count":
+            case .identifier: messageID = text(value, &entry, "mq-id")
+            case .key: entry.message.key = text(value, &entry, "mq-key")
+            case .contentType: entry.message.contentType = text(value, &entry, "mq-content-type")
+            case .due: if let due = number(value, &entry, "mq-due") { entry.message.due = .at(UnixTime.date(due)) }
+            case .published: entry.published = number(value, &entry, "mq-published")
+            case .retryCount:
                 // A foreign program may leave it empty; what is no number of attempts is no message of ours.
-                if let count = number(value, &entry, name) {
+                if let count = number(value, &entry, "retry_count") {
                     entry.previousAttempts = Int(clamping: min(max(0, count), 1 << 53))
                 }
-            case "mq-redrives": entry.redrives = Int(clamping: number(value, &entry, name) ?? 0)
-            case "mq-history": entry.history = HistoryCoder.decode(value)
-            case "original_message_id": original = text(value, &entry, name)
-            case "error": entry.error = String(decoding: value, as: UTF8.self)
-            case "failed_at": entry.failedAt = String(decoding: value, as: UTF8.self)
-            case "mq-group": entry.group = text(value, &entry, name)
-            case "mq-reason": entry.reason = text(value, &entry, name)
-            case "mq-attempts": entry.attempts = number(value, &entry, name).map { Int(clamping: $0) }
-            default:
-                let name = name.hasPrefix(escape) ? String(name.dropFirst(escape.count)) : name
-                entry.message.headers.append(name, Array(value))
+            case .redrives: entry.redrives = Int(clamping: number(value, &entry, "mq-redrives") ?? 0)
+            case .history: entry.history = HistoryCoder.decode(value)
+            case .original: original = text(value, &entry, "original_message_id")
+            case .error: entry.error = String(decoding: value, as: UTF8.self)
+            case .failedAt: entry.failedAt = String(decoding: value, as: UTF8.self)
+            case .group: entry.group = text(value, &entry, "mq-group")
+            case .reason: entry.reason = text(value, &entry, "mq-reason")
+            case .attempts: entry.attempts = number(value, &entry, "mq-attempts").map { Int(clamping: $0) }
+            case nil:
+                guard let name = String(validating: name, as: UTF8.self) else {
+                    entry.problem = "a field name is not UTF-8"
+                    continue
+                }
+                let header = name.hasPrefix(escape) ? String(name.dropFirst(escape.count)) : name
+                entry.message.headers.append(header, Array(value))
             }
         }
         if !hasPayload { entry.problem = "the entry has no field 'payload'" }

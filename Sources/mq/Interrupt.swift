@@ -19,8 +19,13 @@ enum Interrupt {
         restoring restore: @escaping @Sendable () -> Void = {},
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        let task = Task { try await body() }
-        let watch = SignalWatch([SIGINT, SIGTERM]) { number in
+        let (watching, isWatching) = AsyncStream.makeStream(of: Void.self)
+        let task = Task {
+            // Not before a signal is heard, which whoever sees the first words of the work may send.
+            for await _ in watching {}
+            return try await body()
+        }
+        let watch = SignalWatch([SIGINT, SIGTERM], begun: { isWatching.finish() }) { number in
             if task.isCancelled {
                 restore()
                 POSIX.die(by: number)

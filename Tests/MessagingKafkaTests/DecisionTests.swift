@@ -108,7 +108,7 @@ struct DecisionTests {
             book.count(record)
         }
         for (offset, letter) in [(0, 1), (1, 1), (2, 5)] as [(Int64, Int64)] {
-            let payload = DeadLetterBook.state(letter, group: letter < 4 ? "a" : "b", "redriven")
+            let payload = DeadLetterBook.state(letter, group: letter < 4 ? "a" : "b", .redriven)
             book.remove(KafkaRecord(partition: 0, offset: offset, timestamp: nil, payload: payload))
         }
         #expect(book.count(of: "a") == 3 && book.count(of: "b") == 1 && book.count(of: "c") == 0)

@@ -64,6 +64,11 @@ private struct Bench {
         now += time
         wall += time.milliseconds
         state.advance(now: now, wall: wall)
+        guard !state.doubtful.isEmpty else { return }
+        // The broker is asked whether this is a member still, and says so.
+        _ = state.beginCommit(now: now)
+        state.endCommit(nil, now: now)
+        state.advance(now: now, wall: wall)
     }
 
     mutating func commit() -> [KafkaPosition] {

@@ -20,6 +20,7 @@ struct MockContractTests {
     static let cases = Conformance.all.filter { law in
         [
             "rt.partialBatch", "settle.retry", "settle.atMostOnce", "lease.fence", "order.keyRetry", "life.giveBack",
+            "transfer.survey", "transfer.pages", "transfer.reserve", "transfer.restore", "transfer.intake",
         ].contains(law.id)
     }
 

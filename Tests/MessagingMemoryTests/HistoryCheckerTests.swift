@@ -480,6 +480,21 @@ struct HistoryCheckerTests {
         }
     }
 
+    @Test("a fault that was let loose excuses what comes again after a closing, and nothing else does")
+    func unseenBreaks() {
+        for (isDisturbed, isClosed) in [(false, true), (true, false), (true, true)] {
+            var script = Script()
+            script.publish("a")
+            if isDisturbed { script.add(.disturbed("cut")) }
+            script.deliver("a")
+            script.deliver("a", to: two, attempt: 2)
+            if isClosed { script.add(.consumerClosed(one)) }
+            #expect(!HistoryChecker().violations(of: script.events).isEmpty)
+            let isExcused = HistoryChecker(isAtomic: false).violations(of: script.events).isEmpty
+            #expect(isExcused == (isDisturbed && isClosed))
+        }
+    }
+
     private static func figures(ready: Int = 0, inFlight: Int = 0, delayed: Int = 0, dead: Int = 0) -> QueueStatistics {
         let group = GroupStatistics(
             group: "g",

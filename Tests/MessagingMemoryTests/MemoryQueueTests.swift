@@ -11,7 +11,7 @@ private final class Notes: Sendable {
     func add(_ line: String) { lines.withLock { $0.append(line) } }
 }
 
-@Suite("The memory queue waits, wakes and gives back", .timeLimit(.minutes(1)))
+@Suite("The memory queue waits, wakes and gives back", .timeLimit(.minutes(3)))
 struct MemoryQueueTests {
     private let clock = ManualClock()
     private let queue: MemoryQueue
@@ -91,19 +91,26 @@ struct MemoryQueueTests {
 
     @Test("who waits longest is served first")
     func fair() async throws {
-        try await declare()
+        let (base, alarms) = (clock.queueClock, Notes())
+        let noting = QueueClock(now: base.now, date: base.date) { deadline in
+            alarms.add("\(deadline)")
+            try await base.sleep(until: deadline)
+        }
+        let queue = MemoryQueue(clock: noting)
+        try await queue.declare(QueueDefinition("q", groups: [GroupDefinition("g", lease: .seconds(10))]))
         let consumer = try await queue.consume("q", group: "g", consumer: "c")
         let order = Notes()
         var tasks: [Task<Void, any Error>] = []
         for index in 0..<5 {
             tasks.append(
                 Task {
-                    let batch = try await consumer.receive(max: 1, wait: .seconds(1000))
+                    let batch = try await consumer.receive(max: 1, wait: .seconds(1000 - index))
                     order.add("\(index) got \(batch.first?.message.text ?? "")")
                 }
             )
-            // The calls must come one after the other; each stands in line once it no longer runs.
-            try await Task.sleep(for: .milliseconds(10))
+            // The calls must come one after the other. Each gives up before those in front of it, so the queue sets its
+            // alarm anew once the call stands in line.
+            #expect(try await eventually { alarms.all.count == index + 1 })
         }
         for index in 0..<5 {
             try await queue.publish(Message(text: "\(index)"), to: "q")

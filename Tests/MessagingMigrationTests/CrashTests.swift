@@ -164,7 +164,9 @@ struct MutantTests {
             }
             await #expect(throws: Crash.self) { _ = try await first.apply(World.name) }
         }
-        let second = try world.migrator(patience: .milliseconds(300), losses: losses) { $0.fault = fault }
+        // Without a fault nothing is waited for, however long the machine stands still.
+        let patience: Duration = fault == nil ? .seconds(20) : .seconds(2)
+        let second = try world.migrator(patience: patience, losses: losses) { $0.fault = fault }
         var problems: [String] = []
         do {
             _ = try await second.apply(World.name)
@@ -228,7 +230,9 @@ struct MutantTests {
             let world = try Pair.memoryMemory.world()
             try await world.source.make().declare(world.definition())
             let journal = try world.journal()
-            let migrator = try world.migrator(.drain, patience: .milliseconds(300), losses: Pair.memoryMemory.losses) {
+            // Only who looks at the gates has to wait until it loses its patience.
+            let patience: Duration = ignores ? .seconds(20) : .seconds(1)
+            let migrator = try world.migrator(.drain, patience: patience, losses: Pair.memoryMemory.losses) {
                 $0.ignoresGates = ignores
             }
             // A process that is stopped: it has joined and does not see another step.

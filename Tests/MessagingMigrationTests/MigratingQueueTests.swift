@@ -121,6 +121,30 @@ struct MigratingQueueTests {
         await client.close()
     }
 
+    @Test("what a closed side refuses to a process that knew of no migration goes to the new side")
+    func unaware() async throws {
+        let world = try Pair.memoryMemory.world()
+        try await Self.bothDeclared(world)
+        // So long that it does not look again by itself.
+        let client = world.follower(lease: .seconds(600))
+        try await client.publish(World.message("before"), to: World.name)
+        let moving = try await Moving(world, lease: .seconds(600))
+        try await moving.go(.closing, percent: 100)
+        try await world.source.side.transfer().setIntake(isOpen: false, of: World.name)
+        for outcome in try await client.publish(Self.messages(3), to: World.name) { #expect(outcome.isConfirmed) }
+        let there = try await World.contents(world.target).filter { $0.group == "billing" }.map(\.id)
+        #expect(Set(there) == ["m-0", "m-1", "m-2"])
+        await client.close()
+        // Closed for another reason than a migration, it stays refused.
+        let other = try Pair.memoryMemory.world()
+        try await Self.bothDeclared(other)
+        let plain = other.follower()
+        try await other.source.side.transfer().setIntake(isOpen: false, of: World.name)
+        let refused = try await plain.publish([World.message("c")], to: World.name).first?.error
+        #expect(refused?.code == .queueClosed)
+        await plain.close()
+    }
+
     @Test("follows a migration that begins while it runs, and counts as following only then")
     func joins() async throws {
         let world = try Pair.memoryMemory.world()
@@ -189,6 +213,41 @@ struct MigratingQueueTests {
         try await world.source.side.transfer().setIntake(isOpen: false, of: World.name)
         for outcome in try await client.publish(Self.messages(5), to: World.name) { #expect(outcome.isConfirmed) }
         #expect(try await World.contents(world.target).count { $0.group == "billing" } == 5)
+        await client.close()
+    }
+
+    @Test("after a refusal it looks anew, although a look that has read the step before is under way")
+    func looksAnew() async throws {
+        let world = try Pair.memoryMemory.world()
+        try await Self.bothDeclared(world)
+        let clock = ManualClock()
+        let (old, new) = (ReluctantQueue(world.source.make()), ReluctantQueue(world.target.make()))
+        old.goOn()
+        let client = MigratingQueue(
+            MigrationSide(old, label: world.source.description),
+            journal: world.journalPath,
+            lease: .seconds(600),
+            name: "p",
+            clock: clock.queueClock,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        ) { _ in new }
+        let consumer = try await client.consume(World.name, group: "billing", consumer: "c")
+        let moving = try await Moving(world, lease: .seconds(600))
+        try await moving.go(.reading)
+        // The look that time asks for reads this step, and lasts until the consumer has opened the new side.
+        await clock.waitForSleepers(1)
+        clock.advance(by: .seconds(200))
+        await new.hasBegun()
+        try await moving.go(.closing, percent: 100)
+        try await world.source.side.transfer().setIntake(isOpen: false, of: World.name)
+        let publication = Task { try await client.publish([World.message("a")], to: World.name) }
+        #expect(try await eventually { old.answered == 1 })
+        // Time to meet that look; who asks after its end begins another one anyway.
+        try await Task.sleep(for: .milliseconds(50))
+        new.goOn()
+        #expect(try await publication.value[0].isConfirmed)
+        #expect(try await World.contents(world.target).contains { $0.id == "a" && $0.group == "billing" })
+        await consumer.close()
         await client.close()
     }
 
@@ -316,6 +375,39 @@ private final class SlowQueue: QueueDecorator {
         begun.continuation.yield()
         for await _ in gate.stream {}
         return try await base.publish(messages, to: queue)
+    }
+}
+
+/// A queue whose consumers open when they may, and which counts the publications that it has answered.
+private final class ReluctantQueue: QueueDecorator {
+    let base: any MessageQueue
+    private let begun = AsyncStream<Void>.makeStream()
+    private let gate = AsyncStream<Void>.makeStream()
+    private let answers = Mutex(0)
+
+    init(_ base: any MessageQueue) { self.base = base }
+
+    var answered: Int { answers.withLock { $0 } }
+
+    func hasBegun() async { for await _ in begun.stream { return } }
+
+    func goOn() { gate.continuation.finish() }
+
+    func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {
+        let outcomes = try await base.publish(messages, to: queue)
+        answers.withLock { $0 += 1 }
+        return outcomes
+    }
+
+    func consume(
+        _ queue: String,
+        group: String,
+        consumer: String,
+        options: ConsumerOptions
+    ) async throws(QueueError) -> any QueueConsumer {
+        begun.continuation.yield()
+        for await _ in gate.stream {}
+        return try await base.consume(queue, group: group, consumer: consumer, options: options)
     }
 }
 

@@ -217,7 +217,7 @@ struct RunTests {
     func patience() async throws {
         let world = try Pair.memoryMemory.world()
         try await world.fill(5)
-        let migrator = try world.migrator(.drain, patience: .milliseconds(200))
+        let migrator = try world.migrator(.drain, patience: .seconds(3))
         let error = await #expect(throws: MigrationError.self) { _ = try await migrator.apply(World.name) }
         #expect(error?.kind == .refused)
         #expect(error?.description.contains("10 ready") == true)

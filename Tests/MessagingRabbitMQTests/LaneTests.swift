@@ -30,8 +30,14 @@ struct LaneBookTests {
         func end(_ handOver: UInt64, at now: Duration = .zero) -> LaneEntry? { book.end(handOver, at: now) }
 
         @discardableResult
-        func add(_ lane: Int, _ tag: UInt64, _ wire: WireMessage, isChecked: Bool = true) -> UInt64 {
-            book.add(lane, tag, wire, isChecked: isChecked, at: .zero)
+        func add(
+            _ lane: Int,
+            _ tag: UInt64,
+            _ wire: WireMessage,
+            due: Duration? = nil,
+            isChecked: Bool = true
+        ) -> UInt64 {
+            book.add(lane, tag, wire, due: due, isChecked: isChecked, at: .zero)
         }
 
         func check(_ message: UInt64, _ note: LaneNote?, due: Duration? = nil) -> Bool {
@@ -130,6 +136,22 @@ struct LaneBookTests {
         book.wake(at: .seconds(5))
         let again = book.take()
         #expect(again.map(\.text) == ["a1"] && again[0].attempt == 2 && book.nextDue == nil)
+    }
+
+    @Test func aRetryFromElsewhereHoldsItsKeyUntilItIsDueUnlessANoteSaysOtherwise() {
+        let book = Book()
+        book.add(0, 1, wire("a1", key: "a"), due: .seconds(5))
+        book.add(0, 2, wire("a2", key: "a"))
+        let again = book.add(1, 1, wire("b1", key: "b", seen: 1), due: .seconds(3), isChecked: false)
+        let noted = book.add(1, 2, wire("c1", key: "c", seen: 1), due: .seconds(3), isChecked: false)
+        #expect(book.check(again, nil))
+        let note = LaneNote(id: "c1", redrives: 0, attempts: 1, seen: 1, due: 9000, history: [])
+        #expect(book.check(noted, note, due: .seconds(9)))
+        #expect(book.take().isEmpty && book.nextDue == .seconds(3))
+        book.wake(at: .seconds(3))
+        #expect(book.take().map(\.text) == ["b1"])
+        book.wake(at: .seconds(5))
+        #expect(book.take().map(\.text) == ["a1"] && book.nextDue == .seconds(9))
     }
 
     @Test func aLeaseThatRunsOutGivesTheTurnBackWithTheAttemptCounted() {
@@ -239,13 +261,14 @@ struct LaneTests {
         var later = message
         later.due = .after(.seconds(1))
         let delayed = Copies.publication(later, queue: "q", lanes: 8, now: 0)
-        #expect(delayed.exchange == DelayPlan.top && delayed.routingKey.hasSuffix(".mq.q@lane@\(lane)"))
+        #expect(delayed.exchange == RabbitNames.later("q") && delayed.routingKey.hasSuffix(".mq.q@lane@\(lane)"))
         let redriven = Copies.redrive(WireMessage(message), queue: "q", group: "g", lanes: 8)
         #expect(redriven.routingKey == "mq.q@g@lane@\(lane)")
     }
 
     @Test func everyPartOfAKeyedQueueIsRemovedWithIt() {
-        let made = (Topology.exchange("q", lanes: 2) + Topology.keyed("q", GroupDefinition("g"), lanes: 2))
+        let parts = Topology.exchange("q", lanes: 2) + Topology.later("q")
+        let made = (parts + Topology.keyed("q", GroupDefinition("g"), lanes: 2))
             .compactMap { method -> String? in
                 switch method {
                 case .exchangeDeclare(let name, _, _): "exchange \(name)"
@@ -260,7 +283,7 @@ struct LaneTests {
             default: nil
             }
         }
-        #expect(Set(made) == Set(removed) && made.count == 8)
+        #expect(Set(made) == Set(removed) && made.count == 9)
     }
 
     private func share(_ lane: Int, count: Int, held: Int = 0, isOwn: Bool = true) -> Lanes.Share {

@@ -36,6 +36,10 @@ struct TransferPlanTests {
         )
     }
 
+    private func routes(_ groups: [String] = ["g"], queue: String = "q", lanes: Int = 0) -> TransferRoutes {
+        TransferRoutes(queue, groups: groups, lanes: lanes)
+    }
+
     @Test("a routing key says where a message goes, and how long it may still take")
     func routes() throws {
         let key = DelayPlan.key(1300, to: "mq.a.b@g")
@@ -52,10 +56,10 @@ struct TransferPlanTests {
     @Test("what is written in for later is read from the levels as it was")
     func roundTrip() throws {
         let waiting = stored(.waiting, group: "g", due: 61_000)
-        let copy = TransferPlan.copy(waiting, mayBeDouble: false, queue: "q", now: 1000)
+        let copy = TransferPlan.copy(waiting, mayBeDouble: false, routes(), now: 1000)
         #expect(copy.exchange == DelayPlan.top)
         func read(_ level: Int, _ groups: [String], now: Int64) -> StoredMessage? {
-            TransferPlan.later(arrived(copy), level: level, queue: "q", groups: groups, now: now)
+            TransferPlan.later(arrived(copy), level: level, routes(groups), now: now)
         }
         var found = try #require(read(9, ["other", "g"], now: 2000))
         #expect(found.id.hasPrefix("w:g:m:2:"))
@@ -66,16 +70,16 @@ struct TransferPlanTests {
         // Its id does not change while it goes down.
         #expect(read(3, ["g"], now: 50_000)?.id == read(9, ["g"], now: 2000)?.id)
         #expect(read(9, ["other"], now: 2000) == nil)
-        #expect(TransferPlan.later(arrived(copy), level: 9, queue: "another", groups: ["g"], now: 0) == nil)
+        #expect(TransferPlan.later(arrived(copy), level: 9, routes(queue: "another"), now: 0) == nil)
 
         let scheduled = TransferPlan.copy(
             stored(.scheduled, group: nil, due: 61_000),
             mayBeDouble: false,
-            queue: "q",
+            routes(),
             now: 0
         )
         let schedule = try #require(
-            TransferPlan.later(arrived(scheduled), level: 27, queue: "q", groups: ["g"], now: 0)
+            TransferPlan.later(arrived(scheduled), level: 27, routes(), now: 0)
         )
         #expect(schedule.state == .scheduled && schedule.group == nil && schedule.attempts == 0)
         #expect(schedule.due.map { UnixTime.milliseconds($0) } == 61_000)
@@ -83,9 +87,9 @@ struct TransferPlanTests {
 
     @Test("a message that does not say its time comes late and never early")
     func unknownTime() throws {
-        var copy = TransferPlan.copy(stored(.waiting, group: "g", due: 1300), mayBeDouble: false, queue: "q", now: 0)
+        var copy = TransferPlan.copy(stored(.waiting, group: "g", due: 1300), mayBeDouble: false, routes(), now: 0)
         copy.properties.headers.removeAll { $0.name == "mq-until" }
-        let found = TransferPlan.later(arrived(copy), level: 3, queue: "q", groups: ["g"], now: 7000)
+        let found = TransferPlan.later(arrived(copy), level: 3, routes(), now: 7000)
         #expect(found?.due.map { UnixTime.milliseconds($0) } == 8300)
     }
 
@@ -109,10 +113,10 @@ struct TransferPlanTests {
 
     @Test("what is due is written to its group, and a schedule to all of them, whether or not the queue is closed")
     func overdue() {
-        let retry = TransferPlan.copy(stored(.waiting, group: "g", due: 1000), mayBeDouble: true, queue: "q", now: 1000)
+        let retry = TransferPlan.copy(stored(.waiting, group: "g", due: 1000), mayBeDouble: true, routes(), now: 1000)
         #expect(retry.exchange.isEmpty && retry.routingKey == "mq.q@g")
         #expect(retry.properties.headers.value("mq-maybe-dup") == .bool(true))
-        let schedule = TransferPlan.copy(stored(.scheduled, group: nil, due: 1), mayBeDouble: false, queue: "q", now: 9)
+        let schedule = TransferPlan.copy(stored(.scheduled, group: nil, due: 1), mayBeDouble: false, routes(), now: 9)
         #expect(schedule.exchange == DelayPlan.out && schedule.routingKey == DelayPlan.key(0, to: "mq.q"))
         #expect(schedule.properties.headers.value("mq-maybe-dup") == nil)
     }
@@ -121,12 +125,12 @@ struct TransferPlanTests {
     func dead() throws {
         let death = StoredMessage.Death(reason: .attemptsExhausted, error: "no", failedAt: UnixTime.date(77))
         let letter = stored(.dead, group: "g", death: death)
-        let copy = TransferPlan.copy(letter, mayBeDouble: false, queue: "q", now: 1)
+        let copy = TransferPlan.copy(letter, mayBeDouble: false, routes(), now: 1)
         #expect(copy.exchange.isEmpty && copy.routingKey == "mq.q@g@dlq")
         var found = TransferPlan.dead(arrived(copy), queue: "q", group: "g")
         #expect(TransferPlan.place(found.id) == .dead(group: "g"))
         #expect(found.id == TransferPlan.dead(arrived(copy), queue: "q", group: "g").id)
-        let again = TransferPlan.copy(letter, mayBeDouble: true, queue: "q", now: 5)
+        let again = TransferPlan.copy(letter, mayBeDouble: true, routes(), now: 5)
         #expect(TransferPlan.dead(arrived(again), queue: "q", group: "g").id == found.id)
         found.id = letter.id
         #expect(found == letter)
@@ -217,10 +221,11 @@ struct TransferPlanTests {
         #expect(!ids.isKnown("a", of: "q"))
     }
 
-    @Test("closing removes every way in that declaring makes, and opening makes them again")
-    func intake() {
+    @Test("closing removes every way in that declaring makes, and opening makes them again", arguments: [0, 3])
+    func intake(lanes: Int) {
         let group = GroupDefinition("g")
-        let made = Topology.exchange("q", lanes: 0) + Topology.later("q") + Topology.group("q", group)
+        let parts = lanes == 0 ? Topology.group("q", group) : Topology.keyed("q", group, lanes: lanes)
+        let made = Topology.exchange("q", lanes: lanes) + Topology.later("q") + parts
         var bindings: Set<String> = []
         func apply(_ methods: [AMQPMethod]) {
             for method in methods {
@@ -235,15 +240,54 @@ struct TransferPlanTests {
         }
         apply(made)
         let open = bindings
-        apply(Topology.intake("q", groups: ["g"], isOpen: false))
-        #expect(!bindings.contains { $0.hasPrefix("mq.q>") || $0.hasPrefix("mq.q@later>") || $0.contains(">mq.q ") })
+        apply(Topology.intake("q", groups: ["g"], lanes: lanes, isOpen: false))
+        let names = ["mq.q"] + (0..<lanes).map { "mq.q@lane@\($0)" }
+        let work = Topology.work("q", "g", lanes: lanes)
+        for name in names {
+            #expect(!bindings.contains { $0.hasPrefix("mq.q@later>") || $0.hasPrefix("\(DelayPlan.out)>\(name) ") })
+            #expect(!work.contains { bindings.contains("\(name)>\($0) #") })
+        }
         // What is due meanwhile goes to the group.
-        #expect(bindings.contains("\(DelayPlan.out)>mq.q@g \(DelayPlan.binding("mq.q"))"))
+        for (index, name) in names.enumerated() {
+            let queue = lanes == 0 ? "mq.q@g" : "mq.q@g@lane@\(max(0, index - 1))"
+            #expect(bindings.contains("\(DelayPlan.out)>\(queue) \(DelayPlan.binding(name))"))
+        }
         let closed = bindings
-        apply(Topology.withoutIntake(made, of: "q") + Topology.closed("q", groups: ["g"]))
+        apply(
+            Topology.withoutIntake(made, of: "q", lanes: lanes) + Topology.closed("q", groups: ["g"], lanes: lanes)
+        )
         #expect(bindings == closed)
-        apply(Topology.intake("q", groups: ["g"], isOpen: true))
+        apply(Topology.intake("q", groups: ["g"], lanes: lanes, isOpen: true))
         #expect(bindings == open)
+    }
+
+    @Test("what is written in to a keyed queue goes to the lane of its key, and a retry waits there")
+    func lanes() throws {
+        let routes = routes(["g", "h"], lanes: 8)
+        let message = stored(.ready, group: "g").message
+        let lane = try #require(Lanes.lane(of: message, among: 8))
+        func copy(_ stored: StoredMessage) -> OutgoingMessage {
+            TransferPlan.copy(stored, mayBeDouble: false, routes, now: 1000)
+        }
+        for one in [stored(.ready, group: "g"), stored(.waiting, group: "g", due: 61_000)] {
+            #expect(copy(one).exchange.isEmpty && copy(one).routingKey == "mq.q@g@lane@\(lane)")
+        }
+        #expect(copy(stored(.waiting, group: "g", due: 61_000)).properties.headers.value("mq-until")?.integer == 61_000)
+        #expect(copy(stored(.dead, group: "g")).routingKey == "mq.q@g@dlq")
+        let schedule = copy(stored(.scheduled, group: nil, due: 61_000))
+        #expect(DelayPlan.route(schedule.routingKey, from: 27)?.destination == "mq.q@lane@\(lane)")
+        let found = try #require(TransferPlan.later(arrived(schedule), level: 27, routes, now: 1000))
+        #expect(found.state == .scheduled && found.group == nil && found.message == message.scheduled(61_000))
+        #expect(TransferPlan.later(arrived(schedule), level: 27, self.routes(), now: 1000) == nil)
+        #expect(routes.owner(of: "mq.q@h@lane@7") == .group("h") && routes.owner(of: "mq.q@h@lane@8") == nil)
+    }
+}
+
+extension Message {
+    fileprivate func scheduled(_ due: Int64) -> Message {
+        var message = self
+        message.due = .at(UnixTime.date(due))
+        return message
     }
 }
 #endif

@@ -31,19 +31,16 @@ struct GateTests {
         #expect(await gate.enter())
         var tasks: [Task<Void, Never>] = []
         for number in 0..<10 {
-            let before = Notes<Void>()
             tasks.append(
                 Task {
-                    before.add(())
                     guard await gate.enter() else { return }
                     order.add(number)
                     await Task.yield()
                     gate.leave()
                 }
             )
-            // The calls must come one after the other; each stands in line soon after it has started.
-            #expect(try await eventually { !before.all.isEmpty })
-            try await Task.sleep(for: .milliseconds(5))
+            // The calls must come one after the other.
+            #expect(try await eventually { gate.waiting == number + 1 })
         }
         #expect(order.all.isEmpty)
         gate.leave()
@@ -74,9 +71,9 @@ struct GateTests {
         let gate = Gate()
         #expect(await gate.enter())
         let cancelled = Task { await gate.enter() }
-        try await Task.sleep(for: .milliseconds(5))
+        #expect(try await eventually { gate.waiting == 1 })
         let patient = Task { await gate.enter() }
-        try await Task.sleep(for: .milliseconds(5))
+        #expect(try await eventually { gate.waiting == 2 })
         cancelled.cancel()
         #expect(await cancelled.value == false)
         gate.leave()
@@ -95,7 +92,7 @@ struct GateTests {
         let gate = Gate()
         #expect(await gate.enter())
         let waiting = Task { await gate.enter() }
-        try await Task.sleep(for: .milliseconds(5))
+        #expect(try await eventually { gate.waiting == 1 })
         let isClosed = Notes<Void>()
         let closing = Task {
             await gate.close()

@@ -223,13 +223,13 @@ struct PlanTests {
         #expect(plan.next(max: 10, mayBlock: true) == .init(log: 5, retry: 5, blocks: true))
         #expect(plan.next(max: 1, mayBlock: true) == .init(log: 1, retry: 1, blocks: true))
         let step = plan.next(max: 16, mayBlock: false)
-        #expect(step == .init(log: 14, retry: 2, blocks: false))
-        plan.found(items(log: 3, retry: 2), by: step)
+        #expect(step == .init(log: 15, retry: 1, blocks: false))
+        plan.found(items(log: 3, retry: 1), by: step)
         // A full retry stream gets half.
         let busy = plan.next(max: 16, mayBlock: true)
         #expect(busy == .init(log: 8, retry: 8, blocks: false))
         plan.found(items(log: 1, retry: 0), by: busy)
-        #expect(plan.next(max: 16, mayBlock: true) == .init(log: 14, retry: 2, blocks: false))
+        #expect(plan.next(max: 16, mayBlock: true) == .init(log: 15, retry: 1, blocks: false))
         plan.found([], by: busy)
         #expect(plan.next(max: 16, mayBlock: true).blocks)
     }

@@ -11,6 +11,16 @@ import Testing
 struct FileTests {
     private static let queue = QueueDefinition("orders", groups: [GroupDefinition("billing")])
 
+    /// A client with a short timeout that has opened the file; another one has made it, as the timeout holds for that.
+    private static func impatient(_ file: TemporaryFile) async throws -> SQLiteQueue {
+        let maker = file.makeQueue()
+        try await maker.declare(queue)
+        await maker.close()
+        let made = file.makeQueue { $0.timeout = .seconds(2) }
+        try await made.declare(queue)
+        return made
+    }
+
     @Test func survivesClosing() async throws {
         let file = try TemporaryFile()
         let first = file.makeQueue()
@@ -103,8 +113,7 @@ struct FileTests {
     @Test("a program that holds SQLite's lock: calls fail after the timeout and lose nothing")
     func lockedByAnotherProgram() async throws {
         let file = try TemporaryFile()
-        let queue = file.makeQueue { $0.timeout = .milliseconds(200) }
-        try await queue.declare(Self.queue)
+        let queue = try await Self.impatient(file)
         let other = try file.makeConnection()
         try await other.writeWithoutTransaction { try $0.beginTransaction(.immediate) }
         let message = Message(text: "one")
@@ -124,8 +133,7 @@ struct FileTests {
     @Test("a process that is stopped while it writes: calls fail after the timeout, and closing does not hang")
     func stoppedWriter() async throws {
         let file = try TemporaryFile()
-        let queue = file.makeQueue { $0.timeout = .milliseconds(200) }
-        try await queue.declare(Self.queue)
+        let queue = try await Self.impatient(file)
         let turn = try WriteTurn(folder: SQLiteFile.folder(of: file.path))
         try turn.take()
         let error = await #expect(throws: QueueError.self) {

@@ -52,7 +52,9 @@ struct InstrumentationTests {
         try await withMetricsFactory(metrics) { () async throws in
             let bench = try await Bench.make()
             let policy = RetryPolicy(maxAttempts: 3, backoff: .fixed(.milliseconds(1)))
+            let seen = Notes<Int>()
             let worker = bench.worker(WorkerConfiguration(concurrency: 1, retryPolicy: policy)) { delivery in
+                seen.add(delivery.attempt)
                 if delivery.message.text == "0" { throw HandlerFailed() }
             }
             bench.queue.change { $0.answer = { _ in .leaseLost } }
@@ -60,7 +62,8 @@ struct InstrumentationTests {
             try await bench.running(worker) {
                 // The first settlement is answered as lost, so the first message stays leased until the worker closes.
                 try await expectEventually {
-                    try await bench.figures().ready == .exact(0) && worker.status.inFlight == 0
+                    guard seen.count == 3, worker.status.inFlight == 0 else { return false }
+                    return try await bench.figures().ready == .exact(0)
                 }
             }
             let next = bench.worker(WorkerConfiguration(concurrency: 1, retryPolicy: policy)) { _ in

@@ -247,7 +247,8 @@ struct WorkerTests {
         }
         try await bench.publish(2)
         try await bench.running(worker) {
-            try await expectEventually { started.count == 2 }
+            // With both taken, nobody sleeps but the one that renews their leases.
+            try await expectEventually { started.count == 2 && clock.sleepers >= 1 }
             let waiting = clock.sleepers
             worker.stop()
             // The end of the drain, and the grace after it, are being waited for.
@@ -275,7 +276,7 @@ struct WorkerTests {
         }
         try await bench.publish(1)
         try await bench.running(worker) {
-            try await expectEventually { started.count == 1 }
+            try await expectEventually { started.count == 1 && clock.sleepers >= 1 }
             let waiting = clock.sleepers
             worker.stop()
             try await expectEventually { clock.sleepers >= waiting + 2 }

@@ -14,7 +14,7 @@ import FoundationXML
 @Suite("mq conformance")
 struct ConformanceTests {
     private static let few = ["--case", "rt.basic", "--case", "settle.ack", "--case", "pub.idConflict"]
-    private static let fast = ["--time-unit", "50ms", "--tolerance", "1s"]
+    private static let fast = ["--time-unit", "200ms", "--tolerance", "1s"]
 
     @Test("prints a report that can be read, and writes JSON and JUnit files")
     func report() async throws {
@@ -178,7 +178,7 @@ struct ConformanceTests {
             timeout: nil,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
-        let harness = CommandHarness(broker: command, timeUnit: .milliseconds(50), tolerance: .seconds(1))
+        let harness = CommandHarness(broker: command, timeUnit: .milliseconds(200), tolerance: .seconds(1))
         let law = try #require(Conformance.find("settle.ack"))
         return try await ConformanceRunner(harness, known: known).run([law])
     }

@@ -101,6 +101,18 @@ public struct StoredMessage: Sendable, Hashable {
         self.publishedAt = publishedAt
         self.death = death
     }
+
+    /// Whether it is written in as a dead letter.
+    package var isDead: Bool { state == .dead || death != nil }
+
+    /// Why it cannot be written in for its group; `nil` when it can.
+    package func groupProblem(among groups: Set<String>, queue: String) -> QueueError? {
+        if let group {
+            if groups.contains(group) { return nil }
+            return QueueError(.notFound, "there is no group '\(group)'; declare it first", queue: queue)
+        }
+        return isDead ? QueueError(.invalidArgument, "a dead letter must name its group", queue: queue) : nil
+    }
 }
 
 /// An id that a queue remembers, so that it recognises a message which is published again.

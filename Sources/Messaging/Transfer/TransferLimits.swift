@@ -16,6 +16,9 @@ public struct TransferLimits: Sendable, Hashable {
     public var restoresAgain: String?
     /// Why what is reserved goes back by itself when the client ends or loses its connection; `nil` when it stays reserved.
     public var reservesForLife: String?
+    /// How old a figure can be that stands for an unlisted state: what consumers have in hands may be missing in it until
+    /// then.
+    public var figureAge: Duration
 
     /// Creates limits.
     ///
@@ -23,14 +26,17 @@ public struct TransferLimits: Sendable, Hashable {
     ///   - unlisted: The states that cannot be listed, each with the reason.
     ///   - restoresAgain: Why another client writes in again what was restored.
     ///   - reservesForLife: Why reservations end with the client.
+    ///   - figureAge: How old a figure can be that stands for an unlisted state; none is old by default.
     public init(
         unlisted: [StoredMessage.State: String] = [:],
         restoresAgain: String? = nil,
-        reservesForLife: String? = nil
+        reservesForLife: String? = nil,
+        figureAge: Duration = .zero
     ) {
         self.unlisted = unlisted
         self.restoresAgain = restoresAgain
         self.reservesForLife = reservesForLife
+        self.figureAge = figureAge
     }
 }
 

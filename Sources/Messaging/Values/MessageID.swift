@@ -1,7 +1,10 @@
+import Synchronization
+
 /// Identifies a message for as long as it exists, on every backend it passes through.
 ///
 /// The publisher mints the id before its first attempt, so that an attempt whose outcome is unknown can be repeated
-/// without a second message appearing. Ids minted here are UUIDs of version 7 (RFC 9562 §5.7): they sort by time.
+/// without a second message appearing. Ids minted here are UUIDs of version 7 (RFC 9562 §5.7): they sort by time, and those
+/// of one process in the order they were minted.
 public struct MessageID: Hashable, Sendable, RawRepresentable, ExpressibleByStringLiteral, CustomStringConvertible {
     /// The text of the id.
     public let rawValue: String
@@ -21,20 +24,46 @@ public struct MessageID: Hashable, Sendable, RawRepresentable, ExpressibleByStri
     /// - Parameter value: The text of the id.
     public init(stringLiteral value: String) { self.rawValue = value }
 
+    private static let mint = Mutex(Mint())
+
     /// Mints a new id: a UUID of version 7, 36 characters.
     ///
     /// - Returns: An id that no other call returns, in any process, for practical purposes.
     public static func make() -> MessageID {
-        var generator = SystemRandomNumberGenerator()
-        return make(milliseconds: UnixTime.milliseconds(), using: &generator)
+        let now = UnixTime.milliseconds()
+        return mint.withLock { mint in
+            var generator = SystemRandomNumberGenerator()
+            return mint.next(milliseconds: now, using: &generator)
+        }
     }
 
-    /// Mints a new id from a given time and source of randomness, for tests.
-    package static func make(milliseconds: Int64, using generator: inout some RandomNumberGenerator) -> MessageID {
-        let time = UInt64(truncatingIfNeeded: milliseconds) & 0xFFFF_FFFF_FFFF
-        let high = time << 16 | 0x7000 | generator.next() & 0x0FFF
-        let low = 0x8000_0000_0000_0000 | generator.next() >> 2
-        return MessageID(Self.text(high, low))
+    /// Draws a random start in each millisecond and counts on from it (RFC 9562 §6.2, method 2): randomness of the system
+    /// costs more than the rest of an id.
+    package struct Mint: Sendable {
+        /// By how much the clock may be set back without ids going back with it.
+        private static let tolerance: Int64 = 10_000
+
+        private var last = Int64.min
+        private var high: UInt64 = 0
+        private var low: UInt64 = 0
+
+        package init() {}
+
+        package mutating func next(
+            milliseconds: Int64,
+            using generator: inout some RandomNumberGenerator
+        ) -> MessageID {
+            if milliseconds > last || milliseconds < last - Self.tolerance {
+                last = milliseconds
+                let time = UInt64(truncatingIfNeeded: milliseconds) & 0xFFFF_FFFF_FFFF
+                high = time << 16 | 0x7000 | generator.next() & 0x0FFF
+                // The highest of the 62 bits is left for counting; nobody mints 2^61 ids in a millisecond.
+                low = 0x8000_0000_0000_0000 | generator.next() >> 3
+            } else {
+                low += 1
+            }
+            return MessageID(MessageID.text(high, low))
+        }
     }
 
     private static func text(_ high: UInt64, _ low: UInt64) -> String {

@@ -21,13 +21,14 @@ extension Conformance {
             break
         }
         var left: Delivery?
+        let asked = harness.now
         for try await delivery in looping.deliveries() {
             left = delivery
             break
         }
         let end = harness.now + lease
         guard let left, let handled else { throw ConformanceFailure("the loop ended without a delivery") }
-        try await stage.timely(since: end - lease, lease) {
+        try await stage.timely(since: asked, lease) {
             try await stage.expectFigures(ready: 3, inFlight: 1)
             let rest = try await stage.take(3, from: other, within: harness.tolerance)
             try expectEqual(
@@ -37,17 +38,17 @@ extension Conformance {
             )
             try await stage.settle(rest, by: other)
         }
-        let again = try await stage.takeOne(from: other, within: end - harness.now + harness.tolerance)
-        try expectEqual(again.message.id, left.message.id, "what came back")
-        try expectEqual(again.attempt, 2, "the attempt")
-        try await other.acknowledge(again)
+        let again = try await stage.takeOne(from: other, by: end)
+        try expectEqual(again.value.message.id, left.message.id, "what came back")
+        try expectEqual(again.value.attempt, 2, "the attempt")
+        try await stage.timely(since: again.asked, lease) { try await other.acknowledge(again.value) }
         // A consumer that is forgotten without being closed.
         try await stage.publish(1, prefix: "forgotten")
         let held = try await forget(stage)
-        let back = try await stage.takeOne(from: other, within: lease + harness.tolerance)
-        try expectEqual(back.message.id, held, "what came back from the forgotten consumer")
-        try expectEqual(back.attempt, 2, "the attempt")
-        try await other.acknowledge(back)
+        let back = try await stage.takeOne(from: other, by: harness.now + lease)
+        try expectEqual(back.value.message.id, held, "what came back from the forgotten consumer")
+        try expectEqual(back.value.attempt, 2, "the attempt")
+        try await stage.timely(since: back.asked, lease) { try await other.acknowledge(back.value) }
         try await stage.expectNothing(other)
     }
 
@@ -94,18 +95,17 @@ extension Conformance {
         held = try await stage.take(5, from: holder)
         try await harness.advance(by: lease / 5 * 3)
         try await stage.timely(since: start, lease) { try await holder.acknowledge(held[0]) }
-        let taken = try await stage.take(4, from: other, within: lease + harness.tolerance)
-        let taking = harness.now
+        let taken = try await stage.take(4, from: other, by: harness.now + lease)
         try expectEqual(
-            Set(taken.map(\.message.id)),
+            Set(taken.value.map(\.message.id)),
             Set(held.dropFirst().map(\.message.id)),
             "what came without renewals"
         )
-        try expectEqual(Set(taken.map(\.attempt)), [2], "the attempts of what came without renewals")
+        try expectEqual(Set(taken.value.map(\.attempt)), [2], "the attempts of what came without renewals")
         if isFenced {
             try await expectError(.leaseLost, "settling what has aged") { try await holder.acknowledge(held[1]) }
         }
-        try await stage.timely(since: taking, lease) { try await stage.settle(taken, by: other) }
+        try await stage.timely(since: taken.asked, lease) { try await stage.settle(taken.value, by: other) }
         try await stage.expectNothing(other)
     }
 }

@@ -28,9 +28,8 @@ extension Conformance {
         let confirmed = children.flatMap { $0.ids(.published) }
         try expectEqual(confirmed.count, children.reduce(0) { $0 + $1.job.count }, "the number of confirmed messages")
         let consumer = try await stage.stage.consumer()
-        let taken = try await stage.stage.take(confirmed.count, from: consumer)
+        let taken = try await stage.handle(confirmed.count, by: consumer, within: stage.recovery)
         try expectEqual(Set(taken.map(\.message.id.rawValue)), Set(confirmed), "what came")
-        try await stage.stage.settle(taken, by: consumer)
         try await stage.stage.expectNothing(consumer, for: stage.lease)
     }
 
@@ -48,10 +47,9 @@ extension Conformance {
             throw ConformanceFailure("a publication through the proxy was not accepted")
         }
         for (number, fault) in [ProxyFault.cut(.replies, after: 0), .drop(.replies)].enumerated() {
-            try await stage.warm(remote, stage.message(10 + number))
-            try await proxy.apply(fault)
-            let outcome = try await stage.outcome(stage.message(1 + number), by: remote)
-            try await proxy.apply(.none)
+            let (outcome, _) = try await stage.promptOutcome(under: fault, proxy, by: remote, number: 10 * number) {
+                if case .indeterminate = $0 { true } else { false }
+            }
             guard case .indeterminate = outcome else {
                 throw ConformanceFailure("with \(fault) publishing said \(outcome), expected indeterminate")
             }
@@ -75,21 +73,21 @@ extension Conformance {
         let remote = try await stage.remote()
         let size = try await stage.size(of: stage.messages(0..<3), by: remote, proxy)
         let cuts = [0, 1, size.requestBytes / 2, size.requestBytes - 1]
+        var there = stage.messages(0..<3)
         for (number, bytes) in cuts.enumerated() {
-            try await stage.warm(remote, stage.message(100 + number))
             let before = try await proxy.traffic().cuts
-            let outcome = try await stage.outcome(
-                stage.message(10 + number),
+            let (outcome, more) = try await stage.promptOutcome(
+                under: .cut(.requests, after: bytes),
+                proxy,
                 by: remote,
-                cut: .requests,
-                after: bytes,
-                proxy
+                number: 10 * number,
+                isRight: { !$0.isConfirmed }
             )
+            there += more
             try expect(try await proxy.traffic().cuts > before, "nothing was cut after \(bytes) bytes")
             if outcome.isConfirmed { throw ConformanceFailure("cut after \(bytes) bytes, publishing said \(outcome)") }
         }
         let consumer = try await stage.stage.consumer()
-        let there = stage.messages(0..<3) + stage.messages(100..<(100 + cuts.count))
         let came = try await stage.drain(consumer, atLeast: there.count)
         try expectEqual(Set(came), Set(there.map(\.id)), "what came")
         try expectEqual(came.count, there.count, "how much came")

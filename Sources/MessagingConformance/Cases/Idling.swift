@@ -19,13 +19,16 @@ extension Conformance {
         isAlone: true
     ) { harness in
         let stage = try await Stage(harness)
+        // What the process does anyway, such as what earlier cases have left behind. As it may end meanwhile, it
+        // excuses only what is far below a consumer that asks all the time.
+        let others = min(try await quietest(enough: 0.005), 0.1)
         let consumer = try await stage.consumer()
         let (arrivals, arrived) = AsyncStream.makeStream(
             of: ContinuousClock.Instant.self,
             bufferingPolicy: .bufferingOldest(wakeUps + 1)
         )
         async let count = received(by: consumer, arrived)
-        try await quietly()
+        try await quietly(beside: others)
         try await wakesUp(stage, arrivals)
         try await stage.publish(1, prefix: "last")
         try expectEqual(try await count, wakeUps + 1, "what the consumer got")
@@ -52,18 +55,28 @@ extension Conformance {
         throw ConformanceFailure("a waiting consumer was not woken in 40 seconds")
     }
 
-    /// The quietest of a few windows counts: whatever else this process does adds to it, and never takes away.
-    private static func quietly() async throws {
+    /// Fails when the process takes more of a processor than it did without the consumer.
+    private static func quietly(beside others: Double) async throws {
+        let limit = others + 0.02
+        let share = try await quietest(enough: limit)
+        let percent = ((share - others) * 1000).rounded() / 10
+        try expect(share <= limit, "a waiting consumer takes \(percent) % of a processor, expected at most 2 %")
+    }
+
+    /// Measures the share of a processor that this process takes, in the quietest of a few windows: whatever happens by
+    /// chance adds to it, and never takes away.
+    ///
+    /// - Parameter enough: What is quiet enough to look no further.
+    /// - Returns: The share; 1 is a whole processor.
+    /// - Throws: `CancellationError`.
+    private static func quietest(enough: Double) async throws -> Double {
         var least = Double.infinity
-        for _ in 0..<10 {
+        for _ in 0..<10 where least > enough {
             let (start, spent) = (ContinuousClock.now, processorTime())
             try await Task.sleep(for: .milliseconds(500))
-            let share = (processorTime() - spent) / (ContinuousClock.now - start)
-            least = min(least, share)
-            if least <= 0.02 { return }
+            least = min(least, (processorTime() - spent) / (ContinuousClock.now - start))
         }
-        let percent = (least * 1000).rounded() / 10
-        throw ConformanceFailure("a waiting consumer takes \(percent) % of a processor, expected at most 2 %")
+        return least
     }
 
     /// A publish wakes the waiting consumer within the tolerance, at the median.

@@ -17,18 +17,26 @@ extension Conformance {
     ) { harness in
         let stage = try await Stage(harness)
         let consumer = try await stage.consumer()
+        // What the figures are asked for is due long afterwards: it failed on a first attempt, and on a further one.
+        let later = stage.unit * 1000
+        try await stage.publish(2, prefix: "later")
+        let waiting = try await stage.take(2, from: consumer)
+        try await consumer.settle(waiting[0], .retry(after: later, error: "not now"))
+        try await stage.expectFigures(ready: 0, inFlight: 1, delayed: 1)
+        try await consumer.settle(waiting[1], .retry(after: .zero, error: "not now"))
+        let second = try await stage.takeOne(from: consumer)
+        try await consumer.settle(second, .retry(after: later, error: "not now either"))
+        try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 2)
         try await stage.publish(1)
         var delivery = try await stage.takeOne(from: consumer)
         for (index, factor) in [1, 2, 4].enumerated() {
             let delay = stage.unit * factor / 2
             let before = harness.now
             try await consumer.settle(delivery, .retry(after: delay, error: "failure \(index)"))
-            let after = harness.now
-            try await stage.expectFigures(ready: 0, inFlight: 0, delayed: 1)
-            delivery = try await stage.takeOne(from: consumer, within: delay + harness.tolerance)
-            let now = harness.now
-            try expect(now - before >= delay - .milliseconds(1), "a retry after \(delay) came after \(now - before)")
-            try expect(now - after <= delay + harness.tolerance, "a retry after \(delay) took \(now - after)")
+            let retried = try await stage.takeOne(from: consumer, by: harness.now + delay)
+            delivery = retried.value
+            let took = retried.came - before
+            try expect(took >= delay - .milliseconds(1), "a retry after \(delay) came after \(took)")
             try expectEqual(delivery.attempt, index + 2, "the attempt")
             try expectEqual(delivery.history.map(\.error), (0...index).map { "failure \($0)" }, "the history")
         }
@@ -56,14 +64,19 @@ extension Conformance {
             due[message.id] = (before + delay, harness.now + delay)
         }
         var late: [Duration] = []
-        // Calls that carry a message take as long as the machine lets them: meanwhile nothing waits for the backend.
+        // Calls that carry a message, and steps, take as long as the machine lets them: meanwhile nothing waits for the
+        // backend.
         var calls: [Range<Duration>] = []
+        var slowest = Duration.zero
         let end = harness.now + stage.unit * 10 + harness.tolerance
         while late.count < delays.count {
             let asked = harness.now
             guard let delivery = try await consumer.receive(max: 1, wait: .zero).first else {
+                slowest = max(slowest, harness.now - asked)
                 try expect(asked < end + calls.total(from: .zero), "\(late.count) of \(delays.count) came in time")
-                try await harness.advance(by: stage.step)
+                let longer = try await stage.pass()
+                let now = harness.now
+                if longer > .zero { calls.append((now - longer)..<now) }
                 continue
             }
             let now = harness.now
@@ -78,6 +91,10 @@ extension Conformance {
             calls.append(now..<max(now, harness.now))
         }
         let worst = late.sorted()[late.count * 95 / 100]
+        // Of a call that brought nothing nobody knows how long the backend let it wait.
+        if worst > harness.tolerance, slowest > harness.tolerance / 2 {
+            throw TooSlow(limit: harness.tolerance / 2, took: slowest)
+        }
         try expect(worst <= harness.tolerance, "the 95th percentile is \(worst) late")
         try await stage.expectNothing(consumer)
     }
@@ -155,14 +172,12 @@ extension Conformance {
         guard case .at(let first)? = date else { return }
         let dated = Message(text: "dated", due: .at(first.addingTimeInterval((stage.unit * 2).inSeconds)))
         try await stage.publish([dated])
-        let delivery = try await stage.takeOne(from: consumer)
-        let now = harness.now
+        let last = try await stage.takeOne(from: consumer, by: after + stage.unit * 3)
+        let delivery = last.value
         try expectEqual(delivery.message.id, dated.id, "what came at its date")
         // Two clocks, of which one is set by others, agree to a few milliseconds.
-        let early = before + stage.unit * 3 - now
+        let early = before + stage.unit * 3 - last.came
         try expect(early <= .milliseconds(5), "it came \(early) before its date")
-        let late = now - max(after + stage.unit * 3, after)
-        try expect(late <= harness.tolerance, "it came \(late) after its date")
         let hasLetters = try await stage.queue.capabilities()[.deadLetters].isAvailable
         if hasLetters {
             try await consumer.settle(delivery, .reject(reason: .rejected, error: "too late"))

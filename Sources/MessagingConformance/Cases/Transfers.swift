@@ -109,33 +109,39 @@ extension Conformance {
         requires: [.transfer, .deadLetters, .delay]
     ) { harness in
         let stage = try await TransferStage(harness)
-        let states = try await stage.fill(until: stage.later)
-        let (filled, reservable) = (try await stage.statistics(), stage.reservable)
-        let ids = try await stage.ids(reservable)
-        try expectEqual(ids.count, reservable.count, "the number of messages to reserve")
-        try expectEqual(Set(try await stage.transfer.reserve(ids, of: stage.name)), Set(ids), "what was reserved")
-        try expectEqual(
-            Set(try await stage.transfer.reserve(ids, of: stage.name)),
-            Set(ids),
-            "what is reserved already"
-        )
-        for state in reservable {
-            try expectEqual(try await stage.all(state).count, 0, "what is \(state.rawValue) and not reserved")
-        }
-        let inside = try await stage.all(.reserved)
-        try expectEqual(Set(inside.map(\.id)), Set(ids), "what is listed as reserved")
-        try expectEqual(Set(inside.map(\.state)), Set(reservable), "the states that reserved messages were in")
-        try await stage.expectStatistics(filled, "the figures with reserved messages")
-        let queue = stage.stage.queue
-        let letters = try await queue.deadLetters(of: stage.name, matching: .all, after: nil, limit: 10)
-        try expectEqual(letters.elements.count, 0, "the number of dead letters that can be seen")
-        if let dead = stage.deadLetter {
-            try expectEqual(try await queue.redrive([dead], of: stage.name), [], "what was sent again")
-            try expectEqual(try await queue.discardDeadLetters([dead], of: stage.name), [], "what was discarded")
-        }
-        if try await queue.capabilities()[.scheduleList].isAvailable, let scheduled = states[.scheduled] {
-            let cancelled = try await queue.cancelScheduled([scheduled.id], of: stage.name)
-            try expectEqual(cancelled, [], "what was cancelled")
+        let reservable = stage.reservable
+        // Before the first of them is due.
+        let (states, ids) = try await stage.stage.timely(since: harness.now, stage.later) {
+            () async throws -> ([StoredMessage.State: Message], [String]) in
+            let states = try await stage.fill(until: stage.later)
+            let filled = try await stage.statistics()
+            let ids = try await stage.ids(reservable)
+            try expectEqual(ids.count, reservable.count, "the number of messages to reserve")
+            try expectEqual(Set(try await stage.transfer.reserve(ids, of: stage.name)), Set(ids), "what was reserved")
+            try expectEqual(
+                Set(try await stage.transfer.reserve(ids, of: stage.name)),
+                Set(ids),
+                "what is reserved already"
+            )
+            for state in reservable {
+                try expectEqual(try await stage.all(state).count, 0, "what is \(state.rawValue) and not reserved")
+            }
+            let inside = try await stage.all(.reserved)
+            try expectEqual(Set(inside.map(\.id)), Set(ids), "what is listed as reserved")
+            try expectEqual(Set(inside.map(\.state)), Set(reservable), "the states that reserved messages were in")
+            try await stage.expectStatistics(filled, "the figures with reserved messages")
+            let queue = stage.stage.queue
+            let letters = try await queue.deadLetters(of: stage.name, matching: .all, after: nil, limit: 10)
+            try expectEqual(letters.elements.count, 0, "the number of dead letters that can be seen")
+            if let dead = stage.deadLetter {
+                try expectEqual(try await queue.redrive([dead], of: stage.name), [], "what was sent again")
+                try expectEqual(try await queue.discardDeadLetters([dead], of: stage.name), [], "what was discarded")
+            }
+            if try await queue.capabilities()[.scheduleList].isAvailable, let scheduled = states[.scheduled] {
+                let cancelled = try await queue.cancelScheduled([scheduled.id], of: stage.name)
+                try expectEqual(cancelled, [], "what was cancelled")
+            }
+            return (states, ids)
         }
         // Past the time when they would have come.
         let unreserved = [StoredMessage.State.waiting, .scheduled].filter { !reservable.contains($0) }
@@ -154,25 +160,30 @@ extension Conformance {
         requires: [.transfer, .deadLetters, .delay]
     ) { harness in
         let stage = try await TransferStage(harness)
-        let states = try await stage.fill(until: stage.later)
-        let filled = try await stage.statistics()
-        let ids = try await stage.ids(stage.reservable)
-        _ = try await stage.transfer.reserve(ids, of: stage.name)
-        try expectEqual(Set(try await stage.transfer.putBack(ids, of: stage.name)), Set(ids), "what was put back")
-        try expectEqual(try await stage.transfer.putBack(ids, of: stage.name), [], "what was put back again")
-        try expectEqual(try await stage.transfer.removeReserved(ids, of: stage.name), [], "what was removed")
-        try await stage.expectStatistics(filled, "the figures")
-        for state in stage.reservable {
-            let expected = states[state].map { [$0.id] } ?? []
-            // It may be on its way between two places of the broker.
-            let end = harness.now + harness.tolerance
-            while try await stage.all(state).map(\.message.id) != expected {
-                try expect(harness.now < end, "what is \(state.rawValue) did not come back")
-                try await harness.advance(by: stage.stage.step)
+        // Before the first of them is due.
+        let states = try await stage.stage.timely(since: harness.now, stage.later) {
+            () async throws -> [StoredMessage.State: Message] in
+            let states = try await stage.fill(until: stage.later)
+            let filled = try await stage.statistics()
+            let ids = try await stage.ids(stage.reservable)
+            _ = try await stage.transfer.reserve(ids, of: stage.name)
+            try expectEqual(Set(try await stage.transfer.putBack(ids, of: stage.name)), Set(ids), "what was put back")
+            try expectEqual(try await stage.transfer.putBack(ids, of: stage.name), [], "what was put back again")
+            try expectEqual(try await stage.transfer.removeReserved(ids, of: stage.name), [], "what was removed")
+            try await stage.expectStatistics(filled, "the figures")
+            for state in stage.reservable {
+                let expected = states[state].map { [$0.id] } ?? []
+                // It may be on its way between two places of the broker.
+                let end = harness.now + harness.tolerance
+                while try await stage.all(state).map(\.message.id) != expected {
+                    try expect(harness.now < end, "what is \(state.rawValue) did not come back")
+                    try await harness.advance(by: stage.stage.step)
+                }
             }
+            let letter = try await stage.stage.deadLetter()
+            try expectEqual(letter.message.id, states[.dead]?.id, "the dead letter")
+            return states
         }
-        let letter = try await stage.stage.deadLetter()
-        try expectEqual(letter.message.id, states[.dead]?.id, "the dead letter")
         let came = try await stage.expectOnly(
             [states[.ready], states[.waiting], states[.scheduled]],
             for: stage.later
@@ -250,6 +261,7 @@ extension Conformance {
     ) { harness in
         let stage = try await TransferStage(harness)
         let others = try await stage.stage.otherGroup()
+        let consumer = try await stage.stage.consumer()
         let start = harness.now
         let now = try await stage.date()
         let due = now.addingTimeInterval(Self.seconds(stage.later))
@@ -260,7 +272,6 @@ extension Conformance {
         for outcome in try await stage.transfer.restore([retry, schedule, late], to: stage.name) {
             guard case .accepted = outcome else { throw ConformanceFailure("restoring said \(outcome)") }
         }
-        let consumer = try await stage.stage.consumer()
         let first = try await stage.stage.takeOne(from: consumer)
         try expectEqual(first.message.id, late.message.id, "what was due in the meantime")
         try await consumer.acknowledge(first)

@@ -5,7 +5,7 @@ import Synchronization
 final class FaultLoad: Sendable {
     private struct State {
         var isStopped = false
-        var confirmed: [MessageID: Duration] = [:]
+        var confirmed: [MessageID: ClosedRange<Duration>] = [:]
         var handled: Set<MessageID> = []
         var failure: (any Error)?
         var next = 0
@@ -29,8 +29,8 @@ final class FaultLoad: Sendable {
         }
     }
 
-    /// The messages that were confirmed, and when.
-    var confirmed: [MessageID: Duration] { state.withLock { $0.confirmed } }
+    /// The messages that were confirmed, and between which times.
+    var confirmed: [MessageID: ClosedRange<Duration>] { state.withLock { $0.confirmed } }
     /// The messages that were acknowledged.
     var handled: Set<MessageID> { state.withLock { $0.handled } }
 
@@ -86,9 +86,11 @@ final class FaultLoad: Sendable {
             }
             let message = stage.message(number)
             while true {
+                let asked = stage.harness.now
                 switch try await stage.outcome(message, by: queue) {
                 case .accepted, .duplicate:
-                    state.withLock { $0.confirmed[message.id] = stage.harness.now }
+                    let now = max(asked, stage.harness.now)
+                    state.withLock { $0.confirmed[message.id] = asked...now }
                     // Leaves room for the consumers.
                     try await Task.sleep(for: .milliseconds(2))
                 case .refused(let error), .indeterminate(let error):

@@ -35,13 +35,56 @@ struct FaultStage: Sendable {
     func repetitions(_ count: Int) -> Int { max(1, Int((Double(count) * faults.effort).rounded())) }
 
     /// How long something may take at most that begins when a fault is over.
-    var recovery: Duration { .seconds(10) + harness.tolerance }
+    ///
+    /// No law says how long: a client may run into its deadlines some times, and a machine may stand still for seconds.
+    var recovery: Duration { .seconds(10) + faults.patience * 2 + harness.tolerance }
 
     /// Makes sure that what a client publishes with is connected, by a message that gets through: some backends have a
     /// connection for it that they make anew with the first message.
-    func warm(_ queue: any MessageQueue, _ message: Message) async throws {
+    ///
+    /// - Returns: When the publication began that got through.
+    @discardableResult
+    func warm(_ queue: any MessageQueue, _ message: Message) async throws -> ContinuousClock.Instant {
         try await connect(queue)
-        try await publish(message, by: queue)
+        return try await publish(message, by: queue)
+    }
+
+    /// Publishes a message under a fault, right after another one that has warmed its client.
+    ///
+    /// A client that was left alone for a moment may ask its connection first, and the fault hits that. So a wrong
+    /// outcome proves nothing where the machine stood still in between, and is tried again with other messages.
+    ///
+    /// - Parameters:
+    ///   - fault: What happens to the publication.
+    ///   - proxy: What lets it happen.
+    ///   - queue: Who publishes, through the proxy.
+    ///   - number: Which numbers the messages have: five from it each, above 100 and 200.
+    ///   - isRight: Whether an outcome is as it must be.
+    /// - Returns: What publishing said, and the messages that are there for certain.
+    /// - Throws: ``TooSlow`` when no attempt was made in time.
+    func promptOutcome(
+        under fault: ProxyFault,
+        _ proxy: any FaultProxy,
+        by queue: any MessageQueue,
+        number: Int,
+        isRight: (PublishOutcome) -> Bool
+    ) async throws -> (outcome: PublishOutcome, there: [Message]) {
+        // Half of the shortest time after which a client asks first.
+        let limit = Duration.milliseconds(50)
+        var there: [Message] = []
+        var took = Duration.zero
+        for number in number..<(number + 5) {
+            let (first, message) = (self.message(100 + number), self.message(200 + number))
+            let warmed = try await warm(queue, first)
+            there.append(first)
+            try await proxy.apply(fault)
+            took = ContinuousClock.now - warmed
+            let outcome = try await self.outcome(message, by: queue)
+            try await proxy.apply(.none)
+            if isRight(outcome) || took <= limit { return (outcome, there) }
+            if outcome.isConfirmed { there.append(message) }
+        }
+        throw TooSlow(limit: limit, took: took)
     }
 
     /// A client through the proxy that is connected, so that what is broken next is a call of its own.
@@ -113,11 +156,15 @@ struct FaultStage: Sendable {
     private static let noOutcome = QueueError(.brokerError, "there is no outcome")
 
     /// Publishes a message until it is there, with the same id, as the contract asks.
-    func publish(_ message: Message, by queue: any MessageQueue) async throws {
+    ///
+    /// - Returns: When the attempt began that got through.
+    @discardableResult
+    func publish(_ message: Message, by queue: any MessageQueue) async throws -> ContinuousClock.Instant {
         let end = ContinuousClock.now + faults.patience + recovery
         while true {
+            let start = ContinuousClock.now
             switch try await outcome(message, by: queue) {
-            case .accepted, .duplicate: return
+            case .accepted, .duplicate: return start
             case .refused(let error), .indeterminate(let error):
                 try expect(error.isRetryable, "'\(error)' cannot be tried again")
                 try expect(ContinuousClock.now < end, "publishing did not come back: \(error)")
@@ -136,21 +183,60 @@ struct FaultStage: Sendable {
         var last = start
         let limit = limit ?? quiet * 20 + recovery
         let machineEnd = ContinuousClock.now + .seconds(90)
-        while harness.now - last < quiet || (ids.count < count && harness.now - start < recovery + lease) {
+        while true {
             // On a manual clock what goes on for ever takes no time.
             try expect(ContinuousClock.now < machineEnd && ids.count < 100_000, "\(ids.count) messages went on coming")
             try Task.checkCancellation()
+            let asked = harness.now
+            let isOver = asked - last >= quiet && (ids.count >= count || asked - start >= recovery + lease)
             let batch = try await consumer.receive(max: 1000, wait: .zero)
             if batch.isEmpty {
-                try await harness.advance(by: stage.step)
+                // Only a look that begins when the time is over ends it; time in which nobody looked does not count.
+                if isOver { return ids }
+                last += try await stage.pass()
             } else {
-                try await stage.settle(batch, by: consumer)
-                ids += batch.map(\.message.id)
+                ids += try await acknowledge(batch, by: consumer, since: asked)
                 last = harness.now
             }
             try expect(harness.now - start < limit, "messages went on coming for \(limit)")
         }
-        return ids
+    }
+
+    /// Acknowledges what was looked for at some time, and returns the ids of what has ended by it: what a machine held
+    /// for longer than the lease comes again.
+    private func acknowledge(
+        _ batch: [Delivery],
+        by consumer: any QueueConsumer,
+        since asked: Duration
+    ) async throws -> [MessageID] {
+        let outcomes = try await consumer.settle(batch.map { SettleRequest($0.receipt, .acknowledge) })
+        try expectEqual(outcomes.count, batch.count, "the number of outcomes")
+        let isLate = harness.now - asked >= lease - .milliseconds(2)
+        return try zip(batch, outcomes).compactMap { delivery, outcome -> MessageID? in
+            switch outcome {
+            case .settled: return delivery.message.id
+            case .leaseLost where isLate: return nil
+            default: throw ConformanceFailure("settle gave \(outcome), not settled")
+            }
+        }
+    }
+
+    /// Takes exactly so many deliveries and acknowledges them look by look: a lease may be short for all of them.
+    func handle(_ count: Int, by consumer: any QueueConsumer, within limit: Duration) async throws -> [Delivery] {
+        var handled: [Delivery] = []
+        let end = harness.now + limit
+        while handled.count < count {
+            let asked = harness.now
+            let batch = try await consumer.receive(max: min(count - handled.count, 1000), wait: .zero)
+            handled += batch
+            if batch.isEmpty {
+                try expect(asked < end, "\(handled.count) of \(count) deliveries came in time")
+                try await harness.advance(by: stage.step)
+            } else {
+                try await stage.timely(since: asked, lease) { try await stage.settle(batch, by: consumer) }
+            }
+        }
+        return handled
     }
 
     /// Cuts the next exchange, and says what a publication made through it said.
@@ -237,10 +323,13 @@ extension FaultStage {
         until isSeen: (RecordedChild) -> Bool
     ) async throws {
         let end = harness.now + limit
-        let machineEnd = ContinuousClock.now + limit + recovery
+        // On a manual clock the limit is over in no time, in which a busy machine may not let the child run at all.
+        let start = ContinuousClock.now
+        let (leastEnd, machineEnd) = (start + .seconds(5), start + limit + recovery)
         while !isSeen(child) {
             if child.hasEnded, !isSeen(child) { throw ConformanceFailure("the child ended before \(what)") }
-            try expect(harness.now < end, "\(what) did not happen within \(limit)")
+            let isInTime = harness.now < end || ContinuousClock.now < leastEnd
+            try expect(isInTime, "\(what) did not happen within \(limit)")
             try expect(ContinuousClock.now < machineEnd, "\(what) did not happen in time")
             try await harness.advance(by: stage.step)
             // On a manual clock no time passes, and the child needs some of the machine's.

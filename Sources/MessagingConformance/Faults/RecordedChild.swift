@@ -142,10 +142,11 @@ final class RecordedChild: Sendable {
                 )
                 history.record(since: start, [.delivered(delivered, to: member)])
                 state.open.append((event.id, receipt))
-            case .settled:
+            case .settled, .lost:
                 guard let index = state.open.firstIndex(where: { $0.id == event.id }) else { return }
                 let receipt = state.open.remove(at: index).receipt
-                history.record(since: history.point(), [.settled(receipt, settlement, by: member, .settled)])
+                let answer: HistoryEvent.SettleAnswer = event.what == .settled ? .settled : .leaseLost
+                history.record(since: history.point(), [.settled(receipt, settlement, by: member, answer)])
             case .holding, .done: break
             }
         }

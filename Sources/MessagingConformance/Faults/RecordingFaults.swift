@@ -28,7 +28,7 @@ final class RecordingFaults: FaultControl {
     var chaosSeed: UInt64? { base.chaosSeed }
 
     func proxy() async throws -> any FaultProxy {
-        let proxy = try await base.proxy()
+        let proxy = RecordingProxy(base: try await base.proxy(), history: clients.history)
         state.withLock { $0.proxy = proxy }
         return proxy
     }
@@ -43,6 +43,10 @@ final class RecordingFaults: FaultControl {
             case .refuseWrites: state.isFull = true
             case .start, .resume, .acceptWrites: break
             }
+        }
+        switch change {
+        case .stop, .kill, .pause: clients.history.noteDisturbance("\(change)")
+        case .start, .resume, .refuseWrites, .acceptWrites: break
         }
         try await base.broker(change)
         state.withLock { state in
@@ -77,5 +81,26 @@ final class RecordingFaults: FaultControl {
         if left.isPaused { try? await broker(.resume) }
         if left.isDown { try? await broker(.start) }
         if left.isFull { try? await broker(.acceptWrites) }
+    }
+}
+
+/// A proxy whose faults are part of the history.
+private struct RecordingProxy: FaultProxy {
+    let base: any FaultProxy
+    let history: History
+
+    func apply(_ fault: ProxyFault) async throws {
+        switch fault {
+        case .none, .delay: break
+        default: history.noteDisturbance("\(fault)")
+        }
+        try await base.apply(fault)
+    }
+
+    func traffic() async throws -> ProxyTraffic { try await base.traffic() }
+
+    func resetConnections() async throws {
+        history.noteDisturbance("connections are reset")
+        try await base.resetConnections()
     }
 }

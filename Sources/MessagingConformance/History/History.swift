@@ -113,6 +113,12 @@ package final class History: Sendable {
         let point = point()
         record(since: point, [.foreign(queue: queue)])
     }
+
+    /// Notes that a fault is let loose, of which a connection may break without anybody seeing it.
+    func noteDisturbance(_ fault: String) {
+        let point = point()
+        record(since: point, [.disturbed(fault)])
+    }
 }
 
 extension History {

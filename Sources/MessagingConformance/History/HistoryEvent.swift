@@ -147,6 +147,8 @@ package struct HistoryEvent: Sendable {
         case cancelled(MessageID, queue: String, Answer)
         /// Something outside of the recorded clients publishes to the queue or consumes it.
         case foreign(queue: String)
+        /// A fault of the broker or of the way to it was let loose: a connection may have broken without anybody seeing it.
+        case disturbed(String)
     }
 
     /// What settling a delivery said.

@@ -47,6 +47,7 @@ struct HistoryText {
             case .cancelled(let id, let name, _): name == queue && ids.contains(id)
             case .receiveFailed(let member, _, _): isMeant(member)
             case .foreign(let name): name == queue
+            case .disturbed: true
             case .received: false
             }
         }
@@ -86,6 +87,7 @@ struct HistoryText {
         case .discarded(let letter, _, let answer): return "discard dead letter \(letter): \(name(answer))"
         case .cancelled(let id, _, let answer): return "cancel \(id): \(name(answer))"
         case .foreign: return "something outside of the history uses the queue"
+        case .disturbed(let fault): return "fault: \(fault)"
         }
     }
 

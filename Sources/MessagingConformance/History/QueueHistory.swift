@@ -85,7 +85,8 @@ struct QueueHistory {
     /// Settlements that were confirmed for a receipt that its consumer did not hold.
     var stray: [(event: HistoryEvent, member: HistoryEvent.Member)] = []
 
-    /// Calls that a failure ended: a `receive` that threw, a publication or a settlement in doubt.
+    /// Calls that a failure ended: a `receive` that threw, a publication or a settlement in doubt; and faults that were let
+    /// loose, which may have broken a connection whose owner closed it before it noticed.
     var failures: [HistoryEvent] = []
     /// The settlements among them, by group.
     var doubts: [String: [HistoryEvent]] = [:]
@@ -145,7 +146,7 @@ struct QueueHistory {
             case .discarded(let letter, let queue, let answer):
                 with(queue) { $0.moves.append(Move(event: event, letter: letter, isRedrive: false, answer: answer)) }
             case .foreign(let queue): with(queue) { $0.isForeign = true }
-            case .received, .settled, .renewed, .consumerClosed, .clientClosed: break
+            case .received, .settled, .renewed, .consumerClosed, .clientClosed, .disturbed: break
             }
         }
         // What ends deliveries comes second: a history notes a call where it began, a delivery where it came.
@@ -182,6 +183,7 @@ struct QueueHistory {
                         queues[name]?.gaps[group, default: []].append(event)
                     }
                 }
+            case .disturbed: for name in names { queues[name]?.failures.append(event) }
             default: break
             }
         }
@@ -237,8 +239,8 @@ struct QueueHistory {
         return published.count + redriven.count + doubled
     }
 
-    /// Calls with which a consumer of a group may have lost its connection: those that failed, and where any failed also
-    /// those that closed one.
+    /// Calls with which a consumer of a group may have lost its connection: those that failed, and where any failed or a
+    /// fault was let loose also those that closed one.
     func breaks(_ group: String, before order: Int, until time: Duration? = nil) -> [HistoryEvent] {
         func counts(_ event: HistoryEvent) -> Bool {
             event.begin.order < order || time.map { event.begin.time < $0 } ?? false

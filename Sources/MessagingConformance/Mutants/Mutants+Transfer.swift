@@ -85,6 +85,9 @@ extension Mutants {
         Mutant("restore-twice", "what is written in twice is there twice", killedBy: ["transfer.once"]) {
             $0.changeRestored { $0.id += "-\(MessageID.make())" }
         },
+        Mutant("restore-reversed", "what is written in together is in the wrong order", killedBy: ["transfer.keyed"]) {
+            $0.changeTransfer { $0.reversesRestored = true }
+        },
         Mutant("restored-for-ever", "what was restored is never forgotten", killedBy: ["transfer.once"]) {
             $0.changeTransfer { $0.onForget = { _, _ throws(QueueError) in } }
         },
@@ -131,6 +134,8 @@ struct MutantTransfer: TransferDecorator {
     var onPutBack: Change?
     var onRemove: Change?
     var onRestore: @Sendable (inout StoredMessage) -> Void = { _ in }
+    /// Whether what is written in together is written from last to first.
+    var reversesRestored = false
     var onForget: (@Sendable (any QueueTransfer, String) async throws(QueueError) -> Void)?
     var onIntake: (@Sendable (any QueueTransfer, Bool, String) async throws(QueueError) -> Void)?
     var onRemember: (@Sendable (any QueueTransfer, [RememberedID], String) async throws(QueueError) -> Void)?
@@ -167,6 +172,7 @@ struct MutantTransfer: TransferDecorator {
     func restore(_ messages: [StoredMessage], to queue: String) async throws(QueueError) -> [PublishOutcome] {
         var changed = messages
         for index in changed.indices { onRestore(&changed[index]) }
+        if reversesRestored { return try await base.restore(changed.reversed(), to: queue).reversed() }
         return try await base.restore(changed, to: queue)
     }
 

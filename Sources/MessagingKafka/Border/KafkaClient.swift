@@ -233,7 +233,7 @@ final class KafkaClient: @unchecked Sendable {
         if message.pointee.err != RD_KAFKA_RESP_ERR_NO_ERROR { return .failure(Self.failure(message.pointee.err)) }
         let spot = spot(of: message)
         // What is delivered is for the group, and comes this way only before its partition was set apart.
-        return spot.place == KafkaRegistry.place
+        return KafkaNames.isWords(spot.place.topic)
             ? .record(spot.place, RecordReader.record(message)) : .arrival(RecordReader.arrival(message, of: spot))
     }
 

@@ -87,7 +87,7 @@ struct KafkaLogLine: Sendable {
 
 /// What a client's poll thread gets to know.
 enum KafkaEvent {
-    /// One of the registry, which is read along.
+    /// One of the registry or of the reservations, which are read along.
     case record(TopicPartition, KafkaRecord)
     case arrival(Arrival)
     case assigned([TopicPartition])

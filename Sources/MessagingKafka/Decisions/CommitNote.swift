@@ -23,6 +23,8 @@ struct CommitNote: Sendable, Equatable {
     var inFlight = 0
     /// When the oldest unfinished message was published, in milliseconds since 1970.
     var oldest: Int64?
+    /// Up to where the member knows the reservations and keeps to them; in topics of what waits.
+    var reservations: Int64 = 0
     /// Finished messages above the committed offset.
     var finished = OffsetRuns()
     /// Deliveries so far that ended without a result, of unfinished messages.
@@ -38,6 +40,9 @@ struct CommitNote: Sendable, Equatable {
         if let suspect { text += ";s=\(suspect)" }
         if inFlight > 0 { text += ";i=\(inFlight)" }
         if let oldest { text += ";t=\(oldest)" }
+        // Only with all that is finished: whoever finds a message reserved and not finished takes it.
+        let known = reservations > 0 ? ";r=\(reservations)" : ""
+        var isCut = false
         if !finished.isEmpty {
             var bytes: [UInt8] = []
             var last = base
@@ -45,12 +50,16 @@ struct CommitNote: Sendable, Equatable {
                 var next = bytes
                 Self.write(UInt64(run.lowerBound - last), &next)
                 Self.write(UInt64(run.count), &next)
-                guard text.utf8.count + 3 + Self.encodedLength(next.count) <= limit else { break }
+                guard text.utf8.count + known.utf8.count + 3 + Self.encodedLength(next.count) <= limit else {
+                    isCut = true
+                    break
+                }
                 bytes = next
                 last = run.upperBound
             }
             if !bytes.isEmpty { text += ";f=" + Data(bytes).base64EncodedString() }
         }
+        if !isCut { text += known }
         if !attempts.isEmpty {
             var bytes: [UInt8] = []
             var last = base
@@ -96,6 +105,7 @@ struct CommitNote: Sendable, Equatable {
             case "s": suspect = Int64(value).flatMap { $0 >= base ? $0 : nil }
             case "i": inFlight = max(0, Int(value) ?? 0)
             case "t": oldest = Int64(value)
+            case "r": reservations = max(0, Int64(value) ?? 0)
             case "f": readFinished(value, base)
             case "a": readAttempts(value, base)
             default: break

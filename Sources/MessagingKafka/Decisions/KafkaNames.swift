@@ -13,10 +13,16 @@ enum KafkaNames {
     static func scheduled(_ queue: String) -> String { fitted("_mq.scheduled.", encoded(queue)) }
     static func deadLetters(_ queue: String) -> String { fitted("_mq.dlq.", encoded(queue)) }
     static func deadLetterStates(_ queue: String) -> String { fitted("_mq.dlq-state.", encoded(queue)) }
+    static func reservations(_ queue: String) -> String { fitted(reservationPrefix, encoded(queue)) }
     static func retry(_ queue: String, _ group: String) -> String { fitted("_mq.retry.", pair(queue, group)) }
     static func delay(_ queue: String, _ group: String) -> String { fitted("_mq.delay.", pair(queue, group)) }
     /// A group's id is free text on the broker; `@` is in no name.
     static func group(_ queue: String, _ group: String) -> String { "mq.\(queue)@\(group)" }
+
+    private static let reservationPrefix = "_mq.reserved."
+
+    /// Whether a topic has words for members instead of messages.
+    static func isWords(_ topic: String) -> Bool { topic == registry || topic.hasPrefix(reservationPrefix) }
 
     /// Escapes that are read as such wherever they stand; `40` is the `@` between a group and its queue.
     private static let escapes: [String: Character] = ["2D": "-", "2F": "/", "3A": ":", "5F": "_", "40": "@"]

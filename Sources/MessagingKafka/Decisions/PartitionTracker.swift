@@ -71,6 +71,14 @@ struct PartitionTracker: Sendable {
         advance()
     }
 
+    /// Notes that messages need nothing more, whether or not they were seen.
+    mutating func finish(_ range: Range<Int64>) {
+        guard let base, range.upperBound > base else { return }
+        finished.insert(max(base, range.lowerBound)..<range.upperBound)
+        attempts = attempts.filter { !range.contains($0.key) }
+        advance()
+    }
+
     private mutating func advance() {
         guard let base, let position else { return }
         let next = min(finished.firstGap(from: base), max(position, base))

@@ -3,6 +3,13 @@ import Logging
 import Messaging
 
 extension GroupMember {
+    /// What a member takes part in.
+    enum Part: Sendable {
+        case everything
+        /// Only moving on what waits, so that reservations are known to somebody when nobody consumes.
+        case waiting
+    }
+
     /// Joins a group of a queue.
     ///
     /// - Returns: The member; whether it has partitions yet, ``joined(within:)`` tells.
@@ -10,17 +17,19 @@ extension GroupMember {
     static func join(
         _ entry: KafkaRegistry.Entry,
         _ group: GroupDefinition,
+        _ part: Part,
         _ broker: KafkaBroker,
         _ registry: KafkaRegistry,
         _ configuration: KafkaConfiguration,
         _ log: KafkaLog
     ) async throws -> GroupMember {
         let queue = entry.definition.name
-        let roles = roles(queue, group.name)
+        let roles = roles(queue, group.name).filter { part == .everything || !$0.value.isDelivered }
         let names = roles.keys.sorted()
+        let words = KafkaNames.reservations(queue)
         let partitions = try await broker.ask("asking for topics", queue) { (client, timeout) throws(KafkaFailure) in
             var partitions: [String: Int] = [:]
-            for name in names {
+            for name in names + [words] {
                 if let count = try client.metadata(name, within: timeout).partitions[name] { partitions[name] = count }
             }
             return partitions
@@ -52,7 +61,9 @@ extension GroupMember {
         do throws(KafkaFailure) {
             return try GroupMember(
                 settings: settings,
-                options: configuration.memberSettings(group: KafkaNames.group(queue, group.name)),
+                // A static member is the one that consumes.
+                options: configuration.memberSettings(group: KafkaNames.group(queue, group.name))
+                    .filter { part == .everything || $0.name != "group.instance.id" },
                 floors: floors,
                 partitions: partitions,
                 publisher: broker.publisher,

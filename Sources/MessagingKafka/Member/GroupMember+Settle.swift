@@ -41,8 +41,8 @@ extension GroupMember {
     }
 
     /// Waits for a commit that covers a change.
-    private func confirmed(_ sequence: UInt64) async -> Bool {
-        let deadline = clock.now() + .seconds(10)
+    func confirmed(_ sequence: UInt64, within time: Duration = .seconds(10)) async -> Bool {
+        let deadline = clock.now() + time
         return await withCheckedContinuation { continuation in
             let answer: Bool? = shared.withLock { shared in
                 if shared.state.committed >= sequence { return true }

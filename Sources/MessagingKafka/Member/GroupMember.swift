@@ -58,6 +58,8 @@ final class GroupMember: Sendable {
     let clock = QueueClock.system
     let publisher: KafkaPublisher
     let floors: [TopicPartition: Int64]
+    /// The log of reservations; `nil` where a queue was declared before there was one.
+    let words: TopicPartition?
     let partitions: [String: Int]
     let log: KafkaLog
     let cleanInterval: Duration
@@ -107,6 +109,8 @@ final class GroupMember: Sendable {
         self.registry = registry
         self.verify = verify
         self.floors = floors
+        let words = KafkaNames.reservations(settings.queue)
+        self.words = partitions[words].map { _ in TopicPartition(topic: words, partition: 0) }
         self.partitions = partitions
         self.publisher = publisher
         self.log = log
@@ -261,6 +265,14 @@ final class GroupMember: Sendable {
             return true
         }
         if isNeeded { wake() }
+    }
+
+    /// Waits until everything that was settled so far is committed, or cannot be now.
+    func flush() async {
+        let (sequence, isNeeded) = shared.withLock { shared in
+            (shared.state.sequence, shared.state.hasChanges || shared.state.committing != nil)
+        }
+        if isNeeded { _ = await confirmed(sequence, within: .seconds(2)) }
     }
 
     /// Why the broker cannot be reached, when it could not be for some time.

@@ -19,6 +19,7 @@ extension MemberState {
         note.oldest = slot.entries.number(of: base).map { slot.entries[$0].published }
         note.finished = slot.tracker.finished
         note.attempts = slot.tracker.attempts
+        note.reservations = slot.known
         return KafkaPosition(place: slot.place, offset: base, metadata: note.text(base: base))
     }
 

@@ -34,6 +34,8 @@ extension MemberState {
                     isOut: true
                 )
             )
+            // What waits is moved by its time alone, which knows what is reserved.
+            if !slots[index].role.isDelivered { return setTimer(index, number, at: wall, .due) }
             return move(index, number, .deadLetters, letter)
         }
         let bytes = parcel.message.body.count + 200
@@ -46,10 +48,15 @@ extension MemberState {
             bufferedBytes += bytes
             return
         }
-        let envelope = slots[index].entries[number].parcel.envelope
-        let due = (slots[index].role == .delayed ? envelope.again : nil) ?? envelope.due ?? 0
+        let due = due(index, number)
         if slots[index].role == .scheduled, let since = settings.since, due <= since { return finish(index, number) }
         setTimer(index, number, at: due, .due)
+    }
+
+    /// When something that waits is due, in milliseconds since 1970.
+    func due(_ index: Int, _ number: Int) -> Int64 {
+        let envelope = slots[index].entries[number].parcel.envelope
+        return (slots[index].role == .delayed ? envelope.again : nil) ?? envelope.due ?? 0
     }
 
     /// Notes that something is to happen to a message at a time.
@@ -78,6 +85,7 @@ extension MemberState {
             if let key = laneKey(index, number) { openLane(index, key) }
         }
         slots[index].entries.remove(number)
+        if !slots[index].contested.isEmpty { slots[index].contested.remove(offset) }
         forgetSuspect(index, offset)
         touch(index)
     }
@@ -132,6 +140,13 @@ extension MemberState {
 
     // MARK: - Flow
 
+    /// How many messages of a level wait in memory for their time; what is reserved keeps nobody out.
+    private func waiting(_ index: Int) -> Int {
+        guard let topic = slots[index].role.reservable else { return 0 }
+        let reserved = reservations.count(topic, slots[index].place.partition, for: settings.group)
+        return max(0, slots[index].entries.count - reserved)
+    }
+
     /// How many more messages may be read that are handed over.
     mutating func room() -> Int {
         // Both thresholds look at every value, so neither is skipped by the other's answer.
@@ -146,7 +161,7 @@ extension MemberState {
     mutating func flow() -> (pause: [TopicPartition], resume: [TopicPartition]) {
         var (pause, resume): ([TopicPartition], [TopicPartition]) = ([], [])
         for index in slots.indices {
-            let isOver = slots[index].crowd.update(slots[index].role.isDelivered ? 0 : slots[index].entries.count)
+            let isOver = slots[index].crowd.update(waiting(index))
             let isLong =
                 slots[index].isPaused ? !slots[index].tracker.hasRoom : slots[index].tracker.isNearlyFull
             let wanted = isOver || isLong

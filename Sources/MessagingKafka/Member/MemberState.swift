@@ -20,6 +20,15 @@ struct MemberState {
         /// What waits for its retry.
         case delayed
 
+        /// What reservations call it; `nil` for what is handed over.
+        var reservable: StoredPlace.Topic? {
+            switch self {
+            case .main, .retry: nil
+            case .scheduled: .scheduled
+            case .delayed: .delayed
+            }
+        }
+
         /// Whether its messages are handed over, rather than moved when their time has come.
         var isDelivered: Bool { self == .main || self == .retry }
     }
@@ -147,6 +156,13 @@ struct MemberState {
     var isUrgent = false
     /// When the broker last proved that this is a member.
     var proof: Duration = .zero
+    /// What is due and waits for such a proof.
+    var doubtful: [Timer] = []
+
+    /// What is reserved, as far as it was read.
+    var reservations = ReservationBook()
+    /// Up to where it must have been read before anything that waits is moved.
+    var reservationsEnd: Int64 = 0
 
     /// Creates a member that has nothing yet.
     ///
@@ -168,17 +184,21 @@ struct MemberState {
     /// - Parameters:
     ///   - positions: What is committed of each; ``KafkaPosition/none`` for nothing.
     ///   - floors: Where the group begins in partitions of which nothing is committed.
+    ///   - words: Where the reservations begin and end.
     ///   - now: The time.
     /// - Returns: Where to read from.
     mutating func assign(
         _ positions: [KafkaPosition],
         floors: [TopicPartition: Int64],
+        words: Range<Int64> = 0..<0,
         now: Duration
     ) -> [KafkaPosition] {
         generation &+= 1
         isDraining = false
         proof = now
         removeSlots()
+        _ = reservations.begin(at: words.lowerBound)
+        reservationsEnd = words.upperBound
         var starts: [KafkaPosition] = []
         for position in positions {
             guard let role = settings.roles[position.place.topic] else { continue }
@@ -194,6 +214,12 @@ struct MemberState {
                 tracker: PartitionTracker(committed: base, note: role.isDelivered ? note : note.closed),
                 crowd: Hysteresis(high: settings.maxWaiting, low: settings.maxWaiting / 2)
             )
+            slot.known = note.reservations
+            if let topic = role.reservable {
+                for run in reservations.moved(topic, position.place.partition, for: settings.group) {
+                    slot.tracker.finish(run)
+                }
+            }
             slot.isDirty = note.isOpen && role.isDelivered
             if slot.isDirty { sequence += 1 }
             slotIndex[position.place] = slots.count
@@ -234,6 +260,7 @@ struct MemberState {
         slotOfSource = Array(repeating: -1, count: slotOfSource.count)
         lastRead = nil
         timers = Heap()
+        doubtful = []
         moves = []
         failed = []
         nextExpiry = nil

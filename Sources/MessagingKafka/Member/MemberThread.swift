@@ -85,14 +85,15 @@ struct MemberThread: ~Copyable {
         }
     }
 
-    private var isQuiet: Bool { member.shared.withLock { $0.state.inFlight == 0 } }
+    private var isQuiet: Bool { member.shared.withLock { $0.state.inFlight == 0 && !$0.state.isMoving } }
 
     // MARK: - Events
 
     private mutating func handle(_ event: KafkaEvent) {
         if case .arrival = event {} else { takeIn() }
         switch event {
-        case .record(_, let record): heard(record)
+        case .record(KafkaRegistry.place, let record): heard(record)
+        case .record(_, let record): note(record)
         case .arrival(let arrival): arrived.append(arrival)
         case .assigned(let places): arrive(places)
         case .revoked(_, let isLost): revoke(isLost: isLost)
@@ -144,6 +145,15 @@ struct MemberThread: ~Copyable {
         member.lose(KafkaQueue.deleted(queue))
     }
 
+    /// Takes notice of what somebody reserves to move it elsewhere.
+    private func note(_ record: KafkaRecord) {
+        let wall = member.wall
+        member.shared.withLock { shared in
+            shared.state.hear(record, wall: wall)
+            shared.state.acknowledgeReservations()
+        }
+    }
+
     /// Takes over partitions where their last member ended.
     private mutating func arrive(_ places: [TopicPartition]) {
         isJoined = true
@@ -162,17 +172,23 @@ struct MemberThread: ~Copyable {
                 within: Self.askLimit
             )
             let floors = member.floors.merging(begins.filter { $0.value >= 0 }) { floor, _ in floor }
+            let words = try words()
             let now = now
-            let (starts, joining) = member.shared.withLock { shared in
-                let starts = shared.state.assign(positions, floors: floors, now: now)
+            let (starts, joining, next) = member.shared.withLock { shared in
+                let starts = shared.state.assign(positions, floors: floors, words: words ?? 0..<0, now: now)
+                // What was known before the partitions came is acknowledged for them too.
+                shared.state.acknowledgeReservations()
                 shared.hasJoined = true
                 shared.trouble = nil
                 defer { shared.joining = [] }
-                return (starts, shared.joining)
+                return (starts, shared.joining, shared.state.reservations.next)
             }
             arriving = nil
+            let along =
+                [KafkaPosition(place: KafkaRegistry.place, offset: member.registry.next)]
+                + (member.words.map { [KafkaPosition(place: $0, offset: next)] } ?? [])
             try client.assign(
-                starts + [KafkaPosition(place: KafkaRegistry.place, offset: member.registry.next)],
+                starts + along,
                 apart: Set(starts.map(\.place).filter { member.settings.roles[$0.topic]?.isDelivered == true })
             )
             for continuation in joining { continuation.resume() }
@@ -181,6 +197,16 @@ struct MemberThread: ~Copyable {
             member.log.failure(error)
             arriving = (places, now + .milliseconds(500))
         }
+    }
+
+    /// Where the reservations begin and end; `nil` where there are none to know.
+    private func words() throws(KafkaFailure) -> Range<Int64>? {
+        guard let place = member.words else { return nil }
+        func offset(_ at: Int64) throws(KafkaFailure) -> Int64 {
+            max(0, try client.offsets([KafkaPosition(place: place, offset: at)], within: Self.askLimit)[place] ?? 0)
+        }
+        let begin = try offset(KafkaPosition.beginning)
+        return begin..<max(begin, try offset(KafkaPosition.end))
     }
 
     private mutating func revoke(isLost: Bool) {
@@ -289,6 +315,7 @@ struct MemberThread: ~Copyable {
         let (now, wall) = (now, member.wall)
         let (answers, moves, flow, positions, late) = member.shared.withLock { shared in
             shared.state.advance(now: now, wall: wall)
+            shared.state.acknowledgeReservations()
             let answers = shared.state.serve(now: now, wall: wall).compactMap { answer in
                 shared.receivers.removeValue(forKey: answer.id).map { ($0, answer.deliveries) }
             }
@@ -369,11 +396,11 @@ struct MemberThread: ~Copyable {
     }
 
     private mutating func leave() {
-        // Settlements that are being written end first; their time is bounded by the producer's.
+        // Settlements and moves that are being written end first; their time is bounded by the producer's.
         let end = now + GroupMember.leaveLimit
         isLeaving = true
         member.shared.withLock { $0.state.isDraining = true }
-        while now < end, member.shared.withLock({ $0.state.isSettling }) {
+        while now < end, member.shared.withLock({ $0.state.isSettling || $0.state.isMoving }) {
             if let event = client.poll(for: .milliseconds(20)) { handle(event) }
         }
         awaitRebalance()

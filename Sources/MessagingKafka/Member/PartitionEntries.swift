@@ -24,8 +24,8 @@ struct PartitionEntries {
         let bytes: Int
         /// Whether it takes none of the room for what waits: a consumer has it, or nobody ever gets it.
         var isOut = false
-        /// Whether it is on its way to another level.
-        var isHopping = false
+        /// Whether a copy of what waits is being written: for the group now, or for another level.
+        var isMoving = false
         var hold: Hold?
 
         /// When it was published, in milliseconds since 1970.

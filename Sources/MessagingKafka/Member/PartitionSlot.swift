@@ -28,6 +28,10 @@ struct PartitionSlot {
     var isDirty = false
     var isPaused = false
     var crowd: Hysteresis
+    /// Up to where the reservations are known and kept to, as it is committed.
+    var known: Int64 = 0
+    /// What is reserved and was being moved when that was said: it goes where it goes.
+    var contested: Set<Int64> = []
 
     /// The next entry that could be handed over.
     var head: Ref? {

@@ -39,14 +39,20 @@ public struct CanonicalHash: Sendable, Hashable, CustomStringConvertible {
 
     /// Adds a field with its length before it, so that no two lists of fields give the same bytes.
     private static func add(_ bytes: [UInt8], to hash: inout SHA256) {
-        hash.update(data: withUnsafeBytes(of: UInt64(bytes.count).bigEndian) { Array($0) })
+        withUnsafeBytes(of: UInt64(bytes.count).bigEndian) { hash.update(bufferPointer: $0) }
         hash.update(data: bytes)
     }
 
     private static let digits = Array("0123456789abcdef".utf8)
 
     static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+        var text: [UInt8] = []
+        text.reserveCapacity(64)
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
     }
 
     /// The hash of a text, for names made from several parts.

@@ -27,6 +27,8 @@ struct PlannerFacts {
     /// States that could not be listed, with why.
     var unlisted: [(state: StoredMessage.State, reason: String)] = []
     var mode: MigrationMode
+    /// What the target's transfer cannot do.
+    var targetLimits = TransferLimits.none
 }
 
 /// Decides what has to happen for a queue to live on another backend.
@@ -242,6 +244,12 @@ enum Planner {
 
     private static func notes(_ facts: PlannerFacts) -> [Item] {
         var items = facts.target.findings.map { Item(.note, "finding", "\(facts.target.system): \($0)") }
+        if let reason = facts.targetLimits.restoresAgain {
+            let most = MigrationSide.window
+            items.append(
+                Item(.note, "crash", "a crash doubles at most \(most) messages that were going over: \(reason)")
+            )
+        }
         if facts.definition.ordering == .keyed, facts.target[.keyedOrder].isAvailable {
             items.append(
                 Item(

@@ -109,10 +109,9 @@ struct MigrationRow: Codable, FetchableRecord, PersistableRecord {
 }
 
 /// A message on its way as a row.
-struct IntentRow: Codable, FetchableRecord, PersistableRecord {
+struct IntentRow: Decodable, FetchableRecord, TableRecord {
     static let databaseTableName = "intent"
     static var databaseColumnDecodingStrategy: DatabaseColumnDecodingStrategy { .convertFromSnakeCase }
-    static var databaseColumnEncodingStrategy: DatabaseColumnEncodingStrategy { .convertToSnakeCase }
 
     var migration: String
     var leg: Int
@@ -125,20 +124,6 @@ struct IntentRow: Codable, FetchableRecord, PersistableRecord {
     var due: Date?
     var state: String
     var reason: String?
-
-    init(_ intent: Intent, _ migration: Migration) {
-        self.migration = migration.id
-        leg = migration.leg
-        id = intent.id
-        kind = intent.kind.rawValue
-        groupName = intent.group
-        messageId = intent.messageID
-        sourceId = intent.sourceID
-        hash = intent.hash
-        due = intent.due
-        state = intent.state.rawValue
-        reason = intent.reason
-    }
 
     var intent: Intent? {
         guard let kind = StoredMessage.State(rawValue: kind), let state = Intent.State(rawValue: state) else {

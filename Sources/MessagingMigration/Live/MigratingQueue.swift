@@ -213,17 +213,26 @@ extension MigratingQueue {
             let pin: MigrationFollower.Pin
             do { pin = try await follower.begin() } catch { throw Self.failure(error, queue) }
             guard let migration = pin.migration else {
-                // Nothing has been published yet: a queue does not stop having moved.
-                let failure: QueueError
-                do throws(QueueError) {
-                    let answers = try await base.publish(messages, to: queue)
+                // A queue does not stop having moved.
+                if turn > 0 {
                     await follower.end(pin)
-                    return answers
+                    break
+                }
+                let failure: QueueError?
+                do throws(QueueError) {
+                    outcomes = try await base.publish(messages, to: queue)
+                    failure = nil
                 } catch {
                     failure = error
                 }
                 await follower.end(pin)
-                throw failure
+                // Nothing has been published yet.
+                if let failure { throw failure }
+                open = Self.closed(open, outcomes)
+                if open.isEmpty { break }
+                // It may have begun to move, and closed, while this was on its way.
+                do { try await follower.refreshAnew() } catch { break }
+                continue
             }
             if migration.epoch == seen { break }
             seen = migration.epoch
@@ -231,15 +240,20 @@ extension MigratingQueue {
             let failure = await publish(open, of: messages, to: queue, migration, follower, &outcomes)
             await follower.end(pin)
             if let failure, isFirst, outcomes.allSatisfy({ $0 == nil }) { throw failure }
-            open = open.filter { index in
-                guard case .refused(let error)? = outcomes[index] else { return false }
-                return error.code == .queueClosed
-            }
+            open = Self.closed(open, outcomes)
             if open.isEmpty { break }
             // The old side has closed since we looked; what it refused is certainly not there.
-            do { try await follower.refresh() } catch { break }
+            do { try await follower.refreshAnew() } catch { break }
         }
         return outcomes.map { $0 ?? .refused(QueueError(.unavailable, "it was not published", queue: queue)) }
+    }
+
+    /// Which messages a side did not take because it is closed.
+    private static func closed(_ indices: [Int], _ outcomes: [PublishOutcome?]) -> [Int] {
+        indices.filter { index in
+            guard case .refused(let error)? = outcomes[index] else { return false }
+            return error.code == .queueClosed
+        }
     }
 
     /// Publishes messages on their sides; returns the error of a side that could not be used at all.

@@ -67,10 +67,20 @@ actor MigrationFollower {
     /// Looks into the journal, lets the consumers follow, and writes down that this process does.
     func refresh() async throws {
         if let refreshing { return try await refreshing.value }
-        let task = Task { try await look() }
+        let task = Task {
+            // Before anybody who waits for it goes on: whoever needs a later look must not meet this one again.
+            defer { refreshing = nil }
+            try await look()
+        }
         refreshing = task
-        defer { refreshing = nil }
         try await task.value
+    }
+
+    /// Looks by a look that begins now or later: one that is under way may have read what was true before.
+    func refreshAnew() async throws {
+        _ = await refreshing?.result
+        // All who have waited for the same one share the next.
+        try await refresh()
     }
 
     private func look() async throws {

@@ -45,7 +45,7 @@ struct Mover: Sendable {
     /// Throws when this process no longer carries the migration out.
     let stillOurs: @Sendable () async throws -> Void
 
-    private var queue: String { migration.queue }
+    var queue: String { migration.queue }
 
     // MARK: - Resuming
 
@@ -202,12 +202,12 @@ struct Mover: Sendable {
     }
 
     /// Writes down that messages have left the old side.
-    private func close(_ gone: [String]) async throws {
+    func close(_ gone: [String]) async throws {
         guard !gone.isEmpty else { return }
         try await failpoints.around(.removed) { try await journal.mark(gone, .removed, of: migration) }
     }
 
-    private func renamed(_ stored: StoredMessage, _ intent: Intent) -> StoredMessage {
+    func renamed(_ stored: StoredMessage, _ intent: Intent) -> StoredMessage {
         var result = stored
         result.id = intent.id
         switch fault {
@@ -222,7 +222,7 @@ struct Mover: Sendable {
     }
 
     /// Writes messages in; asks again where the answer never came, which the new side recognises.
-    private func restore(_ messages: [StoredMessage]) async throws -> [PublishOutcome] {
+    func restore(_ messages: [StoredMessage]) async throws -> [PublishOutcome] {
         try await failpoints.around(.restore) { try await restoreInTurns(messages) }
     }
 
@@ -247,98 +247,6 @@ struct Mover: Sendable {
             if fault == .skipsReserving { _ = try await from.transfer().reserve(sources, of: queue) }
             return try await from.transfer().removeReserved(sources, of: queue)
         }
-    }
-
-    // MARK: - What is ready
-
-    /// Carries over what is ready for a group, until there is nothing.
-    func bridge(_ group: String) async throws -> Pass {
-        guard let consumer = try await consumer(of: group) else { return Pass() }
-        do {
-            let pass = try await empty(consumer)
-            await consumer.close()
-            return pass
-        } catch {
-            await consumer.close()
-            throw error
-        }
-    }
-
-    private func consumer(of group: String) async throws(QueueError) -> (any QueueConsumer)? {
-        do throws(QueueError) {
-            return try await from.queue.consume(queue, group: group, consumer: "mq-migrate")
-        } catch {
-            guard error.code == .notFound else { throw error }
-            return nil
-        }
-    }
-
-    private func empty(_ consumer: any QueueConsumer) async throws -> Pass {
-        var pass = Pass()
-        var deliveries = try await take(consumer)
-        while !deliveries.isEmpty {
-            pass.gone = try await carry(deliveries, by: consumer, after: pass.gone)
-            pass.moved += pass.gone.count
-            try await pace.wait(after: deliveries.count)
-            deliveries = try await take(consumer)
-        }
-        try await close(pass.gone)
-        return pass
-    }
-
-    private func take(_ consumer: any QueueConsumer) async throws -> [Delivery] {
-        try await stillOurs()
-        return try await failpoints.around(.take) { try await consumer.receive(max: Self.window, wait: .zero) }
-    }
-
-    private func carry(
-        _ deliveries: [Delivery],
-        by consumer: any QueueConsumer,
-        after gone: [String]
-    ) async throws -> [String] {
-        let intents = deliveries.map { Intent($0, migration) }
-        try await intend(intents, after: gone)
-        let messages = zip(deliveries, intents).map { delivery, intent in
-            StoredMessage(
-                id: intent.id,
-                state: .ready,
-                group: delivery.group,
-                message: delivery.message,
-                // Being carried over is no attempt.
-                attempts: delivery.attempt - 1,
-                redrives: delivery.redrives,
-                history: delivery.history,
-                publishedAt: delivery.publishedAt
-            )
-        }
-        if fault == .removesBeforeConfirming { try await settle(deliveries, by: consumer) }
-        let outcomes = try await restore(zip(messages, intents).map { renamed($0, $1) })
-        var confirmed: [Delivery] = []
-        var names: [String] = []
-        var back: [Delivery] = []
-        for (index, outcome) in outcomes.enumerated() {
-            switch outcome {
-            case .accepted, .duplicate:
-                confirmed.append(deliveries[index])
-                names.append(intents[index].id)
-            case .refused(let error):
-                back.append(deliveries[index])
-                let state: Intent.State = error.isRetryable ? .left : .refused
-                try await journal.mark([intents[index].id], state, reason: error.message, of: migration)
-            case .indeterminate(let error): throw error
-            }
-        }
-        try await failpoints.around(.done) { [names] in try await journal.mark(names, .done, of: migration) }
-        if !back.isEmpty { _ = try await consumer.settle(back.map { SettleRequest($0.receipt, .release) }) }
-        try await failpoints.around(.settle) { [confirmed] in try await settle(confirmed, by: consumer) }
-        if let first = outcomes.compactMap(\.error).first, confirmed.isEmpty { throw first }
-        return names
-    }
-
-    private func settle(_ deliveries: [Delivery], by consumer: any QueueConsumer) async throws {
-        guard !deliveries.isEmpty else { return }
-        // One whose lease was lost comes again and is recognised then.
-        _ = try await consumer.settle(deliveries.map { SettleRequest($0.receipt, .acknowledge) })
     }
 }
 #endif

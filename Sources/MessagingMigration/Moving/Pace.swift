@@ -19,6 +19,9 @@ final class Pace: Sendable {
         self.report = report
     }
 
+    /// Whether there is a bound.
+    var isLimited: Bool { perSecond != nil }
+
     /// Counts messages that have gone over, and waits until more may; time in which none went over gives no credit.
     func wait(after count: Int) async throws {
         guard count > 0 else { return }

@@ -65,6 +65,7 @@ public struct Surveyor: Sendable {
             targetTransfers: target.queue.transfer != nil,
             mode: mode
         )
+        if let transfer = target.queue.transfer { facts.targetLimits = try await transfer.limits() }
         facts.existing = try await target.existing(queue)
         if facts.existing != nil, !allowsTarget, facts.targetTransfers {
             facts.existingMessages = try await target.left(of: queue).values.reduce(0) { $0 + ($1 ?? 0) }

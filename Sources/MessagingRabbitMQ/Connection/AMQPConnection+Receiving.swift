@@ -69,19 +69,18 @@ extension AMQPConnection {
     /// The message, when all of it is there.
     private func whole() -> AMQPEvent? {
         guard partial?.missing == 0, let message = partial.take() else { return nil }
-        if isChannelClosing { return nil }
         switch message.purpose {
         case .delivery(let tag, let isAnswer):
-            return .message(
-                IncomingMessage(
-                    tag: tag,
-                    isAnswer: isAnswer,
-                    properties: message.properties,
-                    body: message.body,
-                    routingKey: message.routingKey
-                )
+            let incoming = IncomingMessage(
+                tag: tag,
+                isAnswer: isAnswer,
+                properties: message.properties,
+                body: message.body,
+                routingKey: message.routingKey
             )
-        case .returned(let code, let text): return .returned(message.properties, code: code, text: text)
+            return isChannelClosing ? .lateMessage(incoming) : .message(incoming)
+        case .returned(let code, let text):
+            return isChannelClosing ? nil : .returned(message.properties, code: code, text: text)
         }
     }
 

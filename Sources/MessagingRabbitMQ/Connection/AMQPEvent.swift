@@ -80,6 +80,8 @@ final class IncomingMessage: Sendable {
 enum AMQPEvent: Sendable {
     case reply(AMQPReply)
     case message(IncomingMessage)
+    /// A message that came on a channel which this side is closing: it goes back, handed out once more.
+    case lateMessage(IncomingMessage)
     /// The answer to a `get`: nothing is there.
     case empty
     case confirmed(UInt64, multiple: Bool, isAccepted: Bool)

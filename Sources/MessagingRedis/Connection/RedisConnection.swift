@@ -195,8 +195,63 @@ struct RedisConnection: Sendable {
         return try result.get()
     }
 
+    /// Writes batches of commands as each of them is made, and waits for all replies.
+    ///
+    /// The server works on one while the next is being written. They fail together.
+    ///
+    /// - Throws: `unavailable` when nothing was written, `indeterminate` when an answer did not come.
+    func send(
+        _ count: Int,
+        timeout: Duration,
+        _ make: (Int) -> RESPWriter
+    ) async throws(QueueError) -> [RedisReply] {
+        let deadline = NIODeadline.now() + .milliseconds(timeout.milliseconds)
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<[RedisReply], QueueError>, Never>) in
+            let gathered = NIOLockedValueBox(BatchReplies())
+            for index in 0..<count {
+                let (handler, commands, isLast) = (handler, make(index), index == count - 1)
+                channel.eventLoop.execute {
+                    handler.value.submit(commands, deadline: deadline) { result in
+                        let all = gathered.withLockedValue { $0.add(result, isFirst: index == 0) }
+                        if isLast { continuation.resume(returning: all) }
+                    }
+                }
+            }
+        }
+        return try result.get()
+    }
+
     func close() { channel.close(promise: nil) }
 
     func closeAndWait() async { try? await channel.close().get() }
+}
+
+/// The replies to batches that were written one after the other and stand or fall together.
+struct BatchReplies: Sendable {
+    private var result: Result<[RedisReply], QueueError> = .success([])
+
+    /// Adds what came of one batch; returns what came of all so far.
+    mutating func add(
+        _ next: Result<[RedisReply], QueueError>,
+        isFirst: Bool
+    ) -> Result<[RedisReply], QueueError> {
+        guard case .success(let replies) = result else { return result }
+        switch next {
+        case .success(let more): result = .success(isFirst ? more : replies + more)
+        case .failure(let error) where isFirst || error.code == .indeterminate: result = next
+        case .failure(let error):
+            // This one was not written, but the ones before were.
+            result = .failure(
+                QueueError(
+                    .indeterminate,
+                    error.message + RedisChannelHandler.unknown,
+                    isRetryable: error.isRetryable,
+                    underlying: error.underlying
+                )
+            )
+        }
+        return result
+    }
 }
 #endif

@@ -110,8 +110,17 @@ final class RedisLink: Sendable {
         on connection: RedisConnection,
         timeout: Duration? = nil
     ) async throws(QueueError) -> [RedisReply] {
+        try await send(1, on: connection, timeout: timeout) { _ in commands }
+    }
+
+    private func send(
+        _ count: Int,
+        on connection: RedisConnection,
+        timeout: Duration? = nil,
+        _ make: (Int) -> RESPWriter
+    ) async throws(QueueError) -> [RedisReply] {
         do throws(QueueError) {
-            return try await connection.send(commands, timeout: timeout ?? configuration.commandTimeout)
+            return try await connection.send(count, timeout: timeout ?? configuration.commandTimeout, make)
         } catch {
             let isClosed = state.withLockedValue { if case .closed = $0 { true } else { false } }
             throw isClosed && error.code == .unavailable ? Self.closedError : error
@@ -140,10 +149,14 @@ final class RedisLink: Sendable {
 
     /// Runs scripts in one round trip, in order.
     ///
-    /// Those that the server has forgotten are sent again with their text: a script that is unknown has done nothing.
-    func run(_ calls: [ScriptCall]) async throws(QueueError) -> [RedisReply] {
+    /// Those that the server has forgotten are sent again with their text: a script that is unknown has done nothing. With
+    /// `overlaps` each call leaves as soon as it is written, which is worth it for large ones.
+    func run(_ calls: [ScriptCall], overlaps: Bool = false) async throws(QueueError) -> [RedisReply] {
         let connection = try await connection()
-        var replies = try await send(ScriptCall.encode(calls, hashes: connection.hashes), on: connection)
+        let hashes = connection.hashes
+        var replies = try await send(overlaps ? calls.count : 1, on: connection) { index in
+            ScriptCall.encode(overlaps ? [calls[index]] : calls, hashes: hashes)
+        }
         let forgotten = replies.indices.filter { replies[$0].error?.hasPrefix("NOSCRIPT") == true }
         if !forgotten.isEmpty {
             let again = try await send(
@@ -184,12 +197,21 @@ struct ScriptCall {
     let script: RedisScript
     let keys: [String]
     let arguments: Int
+    /// About how long it is, so that its buffer need not grow.
+    let bytes: Int
     let write: (inout RESPWriter) -> Void
 
-    init(_ script: RedisScript, keys: [String], arguments: Int, _ write: @escaping (inout RESPWriter) -> Void) {
+    init(
+        _ script: RedisScript,
+        keys: [String],
+        arguments: Int,
+        bytes: Int = 1024,
+        _ write: @escaping (inout RESPWriter) -> Void
+    ) {
         self.script = script
         self.keys = keys
         self.arguments = arguments
+        self.bytes = bytes
         self.write = write
     }
 
@@ -199,13 +221,21 @@ struct ScriptCall {
         }
     }
 
+    /// A call whose last arguments are ids of entries.
+    init(_ script: RedisScript, keys: [String], _ words: [String], ids: [EntryID]) {
+        self.init(script, keys: keys, arguments: words.count + ids.count) { writer in
+            for word in words { writer.word(word) }
+            for id in ids { writer.word(id) }
+        }
+    }
+
     /// Writes calls by hash, or with the scripts' text when there are no hashes.
     static func encode(
         _ calls: [ScriptCall],
         hashes: [String]? = nil,
         changes: [RedisScriptChange] = []
     ) -> RESPWriter {
-        var writer = RESPWriter(capacity: 1024)
+        var writer = RESPWriter(capacity: calls.reduce(0) { $0 + $1.bytes })
         for call in calls {
             writer.command(3 + call.keys.count + call.arguments)
             if let hashes {

@@ -9,7 +9,9 @@ import CHiredis
 final class ReplyParser {
     /// What hiredis writes to while it reads; replies that are complete are taken out.
     private final class Builder {
-        var reply = RedisReply()
+        // Callbacks of hiredis come one after the other within one call of the reader, so no two accesses overlap; checking
+        // that at run time is a large part of reading a reply.
+        @exclusivity(unchecked) var reply = RedisReply()
     }
 
     /// The bytes are no RESP.

@@ -37,7 +37,6 @@ local deleted = redis.call('HGET', meta, 'deleted')
 if deleted then
   if again == '1' then return {'DELETED'} end
   redis.call('PERSIST', meta)
-  redis.call('HSET', meta, 'generation', deleted)
   redis.call('HDEL', meta, 'deleted')
 end
 for _, w in ipairs(wanted) do redis.call('HSET', meta, w[1], w[2]) end

@@ -241,3 +241,29 @@ local function trim(log, meta)
   end
   return removed
 end
+
+-- Two hashes remember the ids that were published, id → 'until ms:digest'. Each serves every other period of one window, and
+-- says in the field '' which; so what was published within a window is in one of the two. Returns that of this period, and
+-- the other one if it is of the period before.
+local function remembered_in(first, second, window, t)
+  local period = math.floor(t / window)
+  local current, before = first, second
+  if period % 2 == 1 then current, before = second, first end
+  local mark = tonumber(redis.call('HGET', current, '') or '')
+  -- A clock that was set back finds periods that are still to come.
+  if mark and mark < period then redis.call('UNLINK', current) end
+  mark = tonumber(redis.call('HGET', before, '') or '')
+  if mark and mark < period - 1 then redis.call('UNLINK', before) end
+  return current, mark and mark >= period - 1 and before or nil
+end
+
+-- Writes into the hash of this period. A server without memory left refuses; the ids are not recognised then.
+local function remember_in(current, window, t, marks)
+  local period = math.floor(t / window)
+  if not redis.call('HGET', current, '') then
+    redis.pcall('HSET', current, '', string.format('%d', period))
+    -- Publishing and consuming take it away when it is old; this is for a queue that nobody uses any more.
+    redis.pcall('PEXPIREAT', current, string.format('%d', (period + 3) * window))
+  end
+  redis.pcall('HSET', current, unpack(marks))
+end

@@ -1,17 +1,19 @@
--- Makes publishing recognise ids of elsewhere.   KEYS meta   ARGV dedupe-prefix {id, until ms}…   → how many are new
-local s = redis.call('HMGET', KEYS[1], 'format', 'dedupe_ms', 'generation')
+-- Makes publishing recognise ids of elsewhere.   KEYS meta ids:0 ids:1   ARGV {id, until ms}…   → how many are new
+local s = redis.call('HMGET', KEYS[1], 'format', 'dedupe_ms')
 if not s[1] then return redis.error_reply('NOTFOUND the queue is not declared') end
-local generation, t, count = s[3] and '@' .. s[3] or '', now(), 0
-if tonumber(s[2]) == 0 then return 0 end
-for i = 2, #ARGV, 2 do
-  local key, left = ARGV[1] .. ARGV[i], tonumber(ARGV[i + 1]) - t
-  if left > 0 then
-    local seen = redis.call('GET', key)
-    -- What a deleted queue of this name has left behind says nothing.
-    if not seen or (string.match(seen, '@%d+$') or '') ~= generation then
-      redis.call('SET', key, 'carried:*' .. generation, 'PX', string.format('%d', math.min(left, 1000000000000000)))
-      count = count + 1
-    end
+local window, t, count, marks = tonumber(s[2]), now(), 0, {}
+if window == 0 then return 0 end
+local current, before = remembered_in(KEYS[2], KEYS[3], window, t)
+-- What is kept here ends with the hash at the latest.
+local last = (math.floor(t / window) + 2) * window
+for i = 1, #ARGV, 2 do
+  local upto = math.min(tonumber(ARGV[i + 1]), last)
+  local seen = redis.call('HGET', current, ARGV[i]) or before and redis.call('HGET', before, ARGV[i])
+  if upto > t and not (seen and tonumber(string.match(seen, '^(%d+):')) > t) then
+    marks[#marks + 1] = ARGV[i]
+    marks[#marks + 1] = string.format('%d:*', upto)
+    count = count + 1
   end
 end
+if count > 0 then remember_in(current, window, t, marks) end
 return count

@@ -1,14 +1,13 @@
--- The ids that publishing recognises.   KEYS meta   ARGV dedupe-prefix cursor limit   → {next cursor, now, id, ms left…}
+-- The ids that publishing recognises.   KEYS meta ids   ARGV cursor limit   → {next cursor, now, id, ms left…}
 if redis.call('EXISTS', KEYS[1]) == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
-local generation = redis.call('HGET', KEYS[1], 'generation')
-generation = generation and '@' .. generation or ''
-local page = redis.call('SCAN', ARGV[2], 'MATCH', ARGV[1] .. '*', 'COUNT', math.max(100, tonumber(ARGV[3])))
-local result = {page[1], now()}
-for _, key in ipairs(page[2]) do
-  local left, seen = redis.call('PTTL', key), redis.call('GET', key)
-  if left > 0 and seen and (string.match(seen, '@%d+$') or '') == generation then
-    result[#result + 1] = string.sub(key, #ARGV[1] + 1)
-    result[#result + 1] = left
+local page = redis.call('HSCAN', KEYS[2], ARGV[1], 'COUNT', ARGV[2])
+local t = now()
+local result = {page[1], t}
+for i = 1, #page[2], 2 do
+  local last = string.match(page[2][i + 1], '^(%d+):')
+  if page[2][i] ~= '' and last and tonumber(last) > t then
+    result[#result + 1] = page[2][i]
+    result[#result + 1] = tonumber(last) - t
   end
 end
 return result

@@ -1,15 +1,13 @@
--- Deletes a queue. What is left for a while tells clients that know the queue not to make it again, and tells the ids that
--- the old queue remembered from those of a new one.
--- KEYS log meta dlq due held registry reserved reserved-ids restored   ARGV least_ms   → {1}, or {0} when there was none
-local log, meta, dlq, due, held, registry = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local s = redis.call('HMGET', meta, 'format', 'dedupe_ms', 'generation')
+-- Deletes a queue. What is left for a while tells clients that know the queue not to make it again.
+-- KEYS log meta dlq due held registry reserved reserved-ids restored ids:0 ids:1   ARGV mark_ms   → {1}, or {0} when there was none
+local log, meta, registry = KEYS[1], KEYS[2], KEYS[6]
 redis.call('SREM', registry, log)
-if not s[1] then return {0} end
+if redis.call('HEXISTS', meta, 'format') == 0 then return {0} end
 local prefix = string.gsub(meta, ':meta$', '') .. ':g:'
 for _, name in ipairs(declared(meta)) do
   for _, what in ipairs({':retry', ':due', ':held', ':seen'}) do redis.call('UNLINK', prefix .. name .. what) end
 end
-redis.call('UNLINK', log, meta, dlq, due, held, KEYS[7], KEYS[8], KEYS[9])
-redis.call('HSET', meta, 'deleted', string.format('%d', (tonumber(s[3]) or 0) + 1))
-redis.call('PEXPIRE', meta, math.max(tonumber(s[2]), tonumber(ARGV[1])))
+for i, key in ipairs(KEYS) do if i ~= 6 then redis.call('UNLINK', key) end end
+redis.call('HSET', meta, 'deleted', '1')
+redis.call('PEXPIRE', meta, ARGV[1])
 return {1}

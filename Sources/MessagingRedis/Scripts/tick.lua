@@ -1,13 +1,14 @@
 -- Promotes what is due, takes over what its consumer no longer holds, removes dead registrations, trims.
--- KEYS log meta dlq retry due held qdue qheld seen   ARGV group limit stale_ms consumer…(alive in this process)
+-- KEYS log meta dlq retry due held qdue qheld seen ids:0 ids:1   ARGV group limit stale_ms consumer…(alive in this process)
 -- → {now, next due or -1, ms until the next lease can run out, promoted, recovered, buried, lost, whether more waits}
 local log, meta, dlq, retry = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, limit = ARGV[1], tonumber(ARGV[2])
-local s = redis.call('HMGET', meta, 'group:' .. group .. ':lease_ms', 'group:' .. group .. ':max_attempts')
+local s = redis.call('HMGET', meta, 'group:' .. group .. ':lease_ms', 'group:' .. group .. ':max_attempts', 'dedupe_ms')
 if not s[1] then return redis.error_reply('NOTFOUND the group is not declared') end
 local lease, max_attempts, t = tonumber(s[1]), tonumber(s[2]), now()
 -- First, because a full server lets a script go on that has begun by giving memory back.
 trim(log, meta)
+if s[3] and tonumber(s[3]) > 0 then remembered_in(KEYS[10], KEYS[11], tonumber(s[3]), t) end
 local promoted, recovered, buried, lost, more = 0, 0, 0, 0, 0
 
 local function promote(due, held, target)

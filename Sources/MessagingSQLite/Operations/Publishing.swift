@@ -4,33 +4,14 @@ import Messaging
 /// A message that may be published, with what was computed before the transaction.
 struct Publication: Sendable {
     let message: Message
-    /// A digest of the body, that tells a repeated id from a reused one.
+    /// Tells a repeated id from a reused one; stays in the file.
     let digest: Int64
     let headers: [UInt8]?
 
     init(_ message: Message) {
         self.message = message
-        digest = Self.digest(message.body)
+        digest = Int64(bitPattern: BodyDigest.of(message.body))
         headers = HeaderCoding.encode(message.headers)
-    }
-
-    /// FNV-1a over words of eight bytes, lowest byte first, and then over the rest; stays in the file.
-    static func digest(_ body: [UInt8]) -> Int64 {
-        let prime: UInt64 = 0x100_0000_01b3
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ UInt64(body.count)
-        body.withUnsafeBytes { bytes in
-            var offset = 0
-            while offset + 8 <= bytes.count {
-                hash = (hash ^ UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
-                hash = (hash ^ (hash >> 32)) &* prime
-                offset += 8
-            }
-            while offset < bytes.count {
-                hash = (hash ^ UInt64(bytes[offset])) &* prime
-                offset += 1
-            }
-        }
-        return Int64(bitPattern: hash ^ (hash >> 29))
     }
 }
 

@@ -163,6 +163,17 @@ struct MigrateSession: Sendable {
                     + "--queue \(options.queue)' takes it back"
             )
             throw end(.partly)
+        } catch let error as QueueError where error.code == .unavailable || error.code == .indeterminate {
+            output.progress(nil)
+            // Before anything was written there is nothing to go on with.
+            guard let latest = try? await latest(), latest.isLive else { throw error }
+            throw CLIError(
+                error.code == .unavailable ? .unreachable : .partly,
+                error.queue.map { "queue '\($0)': \(error.message)" } ?? error.message,
+                do:
+                    "nothing is lost: when both sides can be reached again, 'mq migrate apply --queue \(options.queue)' "
+                    + "goes on, 'mq migrate rollback --queue \(options.queue)' takes it back"
+            )
         }
     }
 

@@ -3,7 +3,7 @@ import Testing
 
 @testable import MessagingPipeline
 
-@Suite("Text of HTML", .timeLimit(.minutes(1)))
+@Suite("Text of HTML", .timeLimit(.minutes(3)))
 struct HTMLTextTests {
     @Test(
         "tags go, text stays",

@@ -1,0 +1,34 @@
+import Messaging
+import TestSupport
+import Testing
+
+@testable import MessagingMemory
+
+@Suite("What is known of message ids")
+struct MarkTableTests {
+    @Test("any mixture of calls gives what a dictionary gives, whatever the hashes", arguments: [1, 3, 50, UInt64.max])
+    func model(hashes: UInt64) {
+        var generator = SeededGenerator(seed: hashes)
+        var table = MarkTable { UInt64($0.rawValue.utf8.reduce(0) { $0 &* 31 &+ Int($1) }) % hashes }
+        var model: [MessageID: UInt64] = [:]
+        for number in UInt64(1)...20_000 {
+            let id = MessageID("id-\(Int.random(in: 0..<60, using: &generator))")
+            switch Int.random(in: 0..<4, using: &generator) {
+            case 0:
+                table.remove(id)
+                model[id] = nil
+            case 1:
+                let known = Bool.random(using: &generator) ? model[id] ?? 0 : 0
+                table.remove(id, number: known)
+                if model[id] == known { model[id] = nil }
+            default:
+                let there = table.insert(MarkTable.Mark(id: id, digest: number, number: number))
+                #expect(there?.number == model[id])
+                if there == nil { model[id] = number }
+            }
+            #expect(table.find(id)?.number == model[id])
+            #expect(table.count == model.count)
+        }
+        for (id, number) in model { #expect(table.find(id)?.digest == number) }
+    }
+}
