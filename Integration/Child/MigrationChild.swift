@@ -9,7 +9,7 @@ import Synchronization
 enum MigrationChild {
     /// `EFFECT.SIDE:HIT`, such as `restore.after:2`.
     private static let variable = "MQ_CHILD_FAILPOINT"
-    /// Set when it is to stop there and not to die.
+    /// Set when it is to stop there and not to die: a file; whoever wakes it before that is there finds it stopped again.
     private static let stopVariable = "MQ_CHILD_STOPS"
 
     static func run(
@@ -24,7 +24,7 @@ enum MigrationChild {
             let parts = text.split(separator: ":")
             return (String(parts.first ?? ""), parts.last.flatMap { Int($0) } ?? 1)
         }
-        let signal = ProcessInfo.processInfo.environment[stopVariable] == nil ? SIGKILL : SIGSTOP
+        let goAhead = ProcessInfo.processInfo.environment[stopVariable]
         let journal = try MigrationJournal(path: journal)
         var migrator = Migrator(
             journal: journal,
@@ -50,7 +50,13 @@ enum MigrationChild {
                 return counts["\(point)"] ?? 0
             }
             // To this thread, so that it does not go on for a moment.
-            if let trip, trip.0 == "\(point)", trip.1 == count { raise(signal) }
+            guard let trip, trip.0 == "\(point)", trip.1 == count else { return }
+            guard let goAhead else { return _ = raise(SIGKILL) }
+            repeat {
+                raise(SIGSTOP)
+                // For other threads, which may have been stopped while they wrote to a file.
+                if access(goAhead, F_OK) != 0 { usleep(20_000) }
+            } while access(goAhead, F_OK) != 0
         }
         switch command {
         case "rollback": _ = try await migrator.rollback(name)

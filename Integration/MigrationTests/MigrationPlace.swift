@@ -81,6 +81,8 @@ final class MigrationPlace: Sendable {
         try? FileManager.default.removeItem(at: folder)
     }
 
+    /// What a child that stops at a failpoint waits for.
+    var goAhead: URL { folder.appending(path: "go-ahead") }
     var journal: String { folder.appending(path: "migration.sqlite").path }
     var environment: [String: String] {
         [
@@ -126,12 +128,12 @@ final class MigrationPlace: Sendable {
     /// - Parameters:
     ///   - command: What it does.
     ///   - failpoint: Where it kills itself.
-    ///   - stops: Whether it only stops there.
+    ///   - stops: Whether it only stops there, until it is woken and the file `goAhead` is there.
     /// - Returns: The process.
     /// - Throws: When it cannot be started.
     func child(_ command: String, failpoint: String? = nil, stops: Bool = false) throws -> MQProcess {
         var environment = failpoint.map { ["MQ_CHILD_FAILPOINT": $0] } ?? [:]
-        if stops { environment["MQ_CHILD_STOPS"] = "1" }
+        if stops { environment["MQ_CHILD_STOPS"] = goAhead.path }
         return try MQProcess(
             ["migrate", sourceURL, targetURL, journal, Self.name, command],
             program: MQProcess.built("queue-child"),
