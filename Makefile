@@ -17,15 +17,15 @@ build: ## Build everything, debug
 	@Integration/install build
 	$(SWIFT) build
 
-test: ## Run every test but those of Kafka, on live brokers too (private ones, started and stopped here)
-	@Integration/install build redis rabbitmq tests
+test: ## Run every test, on live brokers too (private ones, started and stopped here; a stand-in for Kafka)
+	@Integration/install build redis rabbitmq kafka tests
 	$(SWIFT) build --build-tests
-	Integration/with-brokers Integration/run-tests $(SWIFT)
+	MQ_TEST_BROKERS="redis rabbitmq kafka" Integration/with-brokers Integration/run-tests $(SWIFT)
 
-test-kafka: ## Run the tests of the Kafka backend on librdkafka's mock cluster and on a stand-in server
-	@Integration/install build kafka
+test-kafka: ## Run only the tests of the Kafka backend: on librdkafka's mock cluster and on a stand-in server
+	@Integration/install build redis rabbitmq kafka tests
 	$(SWIFT) build --build-tests
-	MQ_TEST_KAFKA=1 MQ_TEST_BROKERS=kafka Integration/with-brokers $(SWIFT) test --skip-build --no-parallel --filter 'KafkaTests|oneLayerOnKafka'
+	MQ_TEST_BROKERS=kafka Integration/with-brokers Integration/run-tests --kafka $(SWIFT)
 
 bench: ## Measure Redis and RabbitMQ (private ones) and SQLite, each beside its plain client; a release build
 	@Integration/install build redis rabbitmq

@@ -243,6 +243,15 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: settings
         ),
+        // librdkafka's mock cluster.
+        .target(
+            name: "KafkaMock",
+            dependencies: [
+                "MessagingKafka", "Messaging", .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+            ],
+            path: "Tests/KafkaMock",
+            swiftSettings: settings
+        ),
         .target(
             name: "PipelineTestSupport",
             dependencies: ["MessagingPipeline", "TestSupport"],
@@ -279,7 +288,7 @@ let package = Package(
         .testTarget(
             name: "MessagingKafkaTests",
             dependencies: [
-                "MessagingKafka", "Messaging", "MessagingConformance", "TestSupport", logging,
+                "MessagingKafka", "Messaging", "MessagingConformance", "KafkaMock", "TestSupport", logging,
                 .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
             ],
             swiftSettings: settings
@@ -411,7 +420,7 @@ let package = Package(
             name: "MigrationTests",
             dependencies: [
                 "MessagingMigration", "MessagingKafka", "MessagingRabbitMQ", "MessagingRedis", "MessagingSQLite",
-                "Messaging", "BrokerSupport",
+                "Messaging", "BrokerSupport", "KafkaMock",
                 "TestSupport", "queue-child", "mq", logging,
             ],
             path: "Integration/MigrationTests",
@@ -435,7 +444,7 @@ let package = Package(
                 kafkaBackend,
                 sqliteBackend, grdb,
                 "mq",
-                "BrokerSupport",
+                "BrokerSupport", "KafkaMock",
                 "TestSupport", "PipelineTestSupport", logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
             ],

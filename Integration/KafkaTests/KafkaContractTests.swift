@@ -47,7 +47,7 @@ let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 @Suite(
     "Kafka keeps the contract",
-    .enabled(if: PrivateKafka.isInstalled, "make test-kafka installs what it needs and runs it"),
+    .enabled(if: PrivateKafka.isInstalled, "\(PrivateKafka.unwanted)"),
     // One at a time: the cases measure delays, and the client and the server share the machine.
     .serialized,
     .timeLimit(.minutes(10))

@@ -8,7 +8,7 @@ import Testing
 /// Programs that know nothing of this library publish to its queues and read from them.
 @Suite(
     "Kafka messages of other clients",
-    .enabled(if: PrivateKafka.isInstalled, "make test-kafka installs what it needs and runs it"),
+    .enabled(if: PrivateKafka.isInstalled, "\(PrivateKafka.unwanted)"),
     .serialized,
     .timeLimit(.minutes(3))
 )

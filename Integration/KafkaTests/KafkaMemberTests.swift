@@ -7,7 +7,7 @@ import Testing
 
 @Suite(
     "Members of a Kafka group",
-    .enabled(if: PrivateKafka.isInstalled, "make test-kafka installs what it needs and runs it"),
+    .enabled(if: PrivateKafka.isInstalled, "\(PrivateKafka.unwanted)"),
     .serialized,
     .timeLimit(.minutes(5))
 )

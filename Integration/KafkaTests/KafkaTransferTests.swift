@@ -10,7 +10,7 @@ import Testing
 /// Reserving while others consume, promote and send the same messages again, by several clients of one server.
 @Suite(
     "Kafka hands over what it holds",
-    .enabled(if: PrivateKafka.isInstalled, "make test-kafka installs what it needs and runs it"),
+    .enabled(if: PrivateKafka.isInstalled, "\(PrivateKafka.unwanted)"),
     .serialized,
     .timeLimit(.minutes(10))
 )

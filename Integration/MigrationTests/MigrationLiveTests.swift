@@ -15,9 +15,12 @@ struct MigrationLiveTests {
         ProcessInfo.processInfo.environment["MQ_TEST_MIGRATION_MESSAGES"].flatMap { Int($0) } ?? 1000
 
     /// All that can run here, or those that a person asks for: `kafka>sqlite`, or `kafka` for all that have it.
-    static let pairs = allPairs.filter { pair in
+    static let pairs = wanted(allPairs)
+    static let kafkaPairs = wanted(allKafkaPairs)
+
+    private static func wanted(_ pairs: [[String]]) -> [[String]] {
         let wanted = ProcessInfo.processInfo.environment["MQ_TEST_MIGRATION_PAIR"]
-        return wanted.map { pair.joined(separator: ">").contains($0) } ?? true
+        return pairs.filter { pair in wanted.map { pair.joined(separator: ">").contains($0) } ?? true }
     }
 
     private static let allPairs =
@@ -25,8 +28,10 @@ struct MigrationLiveTests {
         + (PrivateRabbitMQ.isInstalled ? [["sqlite", "rabbitmq"], ["rabbitmq", "sqlite"]] : [])
         + (PrivateRedis.isInstalled && PrivateRabbitMQ.isInstalled
             ? [["redis", "rabbitmq"], ["rabbitmq", "redis"]] : [])
-        + (PrivateKafka.isInstalled ? [["sqlite", "kafka"], ["kafka", "sqlite"]] : [])
-        + (PrivateRedis.isInstalled && PrivateKafka.isInstalled ? [["redis", "kafka"], ["kafka", "redis"]] : [])
+    private static let allKafkaPairs =
+        [["sqlite", "kafka"], ["kafka", "sqlite"]]
+        + (PrivateRedis.isInstalled ? [["redis", "kafka"], ["kafka", "redis"]] : [])
+        + (PrivateRabbitMQ.isInstalled ? [["rabbitmq", "kafka"]] : [])
 
     /// What the clients have seen.
     private struct Ledger: Sendable {
@@ -35,7 +40,16 @@ struct MigrationLiveTests {
     }
 
     @Test("two producers, three consumers in two groups: every confirmed message is handled", arguments: pairs)
-    func live(pair: [String]) async throws {
+    func live(pair: [String]) async throws { try await move(pair) }
+
+    @Test(
+        "the same from and to Kafka",
+        .enabled(if: PrivateKafka.isInstalled, "\(PrivateKafka.unwanted)"),
+        arguments: kafkaPairs
+    )
+    func liveOnKafka(pair: [String]) async throws { try await move(pair) }
+
+    private func move(_ pair: [String]) async throws {
         let place = try MigrationPlace(from: pair[0], to: pair[1])
         let waiting = Set(try await place.fill(20, lease: .seconds(30)).filter { $0.state != .ready })
         let ledger = Shared(Ledger())

@@ -1,5 +1,6 @@
 import BrokerSupport
 import Foundation
+import KafkaMock
 import Logging
 import Messaging
 import MessagingKafka
@@ -45,10 +46,14 @@ final class MigrationPlace: Sendable {
     let redis: PrivateRedis?
     let rabbitMQ: PrivateRabbitMQ?
     private let kafka: PrivateKafka?
-    let sourceURL: String
-    let targetURL: String
+    /// librdkafka's mock cluster, where members that are killed are found out.
+    private let cluster: QueueCluster?
+    private let kinds: (source: String, target: String)
 
-    /// Makes a place between two of `sqlite`, `redis`, `rabbitmq` and `kafka`.
+    var sourceURL: String { url(kinds.source, "a.sqlite") }
+    var targetURL: String { url(kinds.target, "b.sqlite") }
+
+    /// Makes a place between two of `sqlite`, `redis`, `rabbitmq`, `kafka` (a stand-in) and `kafkaCluster`.
     ///
     /// - Parameters:
     ///   - source: Where the queue is.
@@ -63,17 +68,24 @@ final class MigrationPlace: Sendable {
         let figures = ["collect_statistics_interval = 200"]
         let rabbitMQ = [source, target].contains("rabbitmq") ? try PrivateRabbitMQ(figures) : nil
         let kafka = [source, target].contains("kafka") ? try PrivateKafka() : nil
-        func url(_ kind: String, _ file: String) -> String {
-            switch kind {
-            case "redis": redis?.url ?? ""
-            case "rabbitmq": rabbitMQ?.url ?? ""
-            // Without options, as in the journal.
-            case "kafka": kafka.map { "kafka://127.0.0.1:\($0.port)" } ?? ""
-            default: "sqlite:\(folder.appending(path: file).path)"
-            }
-        }
-        (sourceURL, targetURL) = (url(source, "a.sqlite"), url(target, "b.sqlite"))
+        cluster = [source, target].contains("kafkaCluster") ? try QueueCluster([Self.definition()]) : nil
+        kinds = (source, target)
         (self.folder, self.redis, self.rabbitMQ, self.kafka) = (folder, redis, rabbitMQ, kafka)
+    }
+
+    private func url(_ kind: String, _ file: String) -> String {
+        switch kind {
+        case "redis": redis?.url ?? ""
+        case "rabbitmq": rabbitMQ?.url ?? ""
+        // Without options, as in the journal.
+        case "kafka": kafka.map { "kafka://127.0.0.1:\($0.port)" } ?? ""
+        case "kafkaCluster": cluster?.url ?? ""
+        default: "sqlite:\(folder.appending(path: file).path)"
+        }
+    }
+
+    private static func definition(lease: Duration = .milliseconds(500)) -> QueueDefinition {
+        QueueDefinition(name, groups: groups.map { GroupDefinition($0, lease: lease, maxAttempts: 50) })
     }
 
     deinit {
@@ -111,6 +123,8 @@ final class MigrationPlace: Sendable {
             try FileManager.default.removeItem(at: folder.appending(path: name))
         }
         _ = try redis?.cli("FLUSHALL")
+        try kafka?.wipe()
+        try cluster?.wipe()
         guard let rabbitMQ else { return }
         let queue = try open(rabbitMQ.url)
         _ = try await queue.deleteQueue(Self.name)
@@ -152,12 +166,7 @@ final class MigrationPlace: Sendable {
     /// Puts so many messages into each state that can be moved, and returns what there is then.
     func fill(_ count: Int, lease: Duration = .milliseconds(500)) async throws -> Set<Trace> {
         let queue = try open(sourceURL)
-        try await queue.declare(
-            QueueDefinition(
-                Self.name,
-                groups: Self.groups.map { GroupDefinition($0, lease: lease, maxAttempts: 50) }
-            )
-        )
+        try await queue.declare(Self.definition(lease: lease))
         for state in ["dead", "waiting", "ready"] {
             try await publish((0..<count).map { Self.message("\(state)-\($0)") }, queue)
             guard state != "ready" else { break }

@@ -36,8 +36,13 @@ struct PipelineCountTests {
         return try JSONDecoder().decode(Summary.self, from: Data(outcome.output.utf8))
     }
 
-    @Test(arguments: Place.Kind.installed)
-    func agreesWithMemory(_ kind: Place.Kind) async throws {
+    @Test(arguments: Place.Kind.ordinary)
+    func agreesWithMemory(_ kind: Place.Kind) async throws { try await agrees(kind) }
+
+    @Test(.enabled(if: PrivateKafka.isInstalled, "\(PrivateKafka.unwanted)"))
+    func agreesWithMemoryOnKafka() async throws { try await agrees(.kafka) }
+
+    private func agrees(_ kind: Place.Kind) async throws {
         let harness = try await PipelineHarness(kind, statements: 400)
         defer { harness.remove() }
         let duplicates = harness.expected.count { $0.duplicateOf != nil }
@@ -66,7 +71,7 @@ struct PipelineCountTests {
         #expect(try await harness.result() == harness.expected)
     }
 
-    @Test(.enabled(if: PrivateKafka.isInstalled, "make test-kafka installs what it needs and runs it"))
+    @Test(.enabled(if: PrivateKafka.isInstalled, "\(PrivateKafka.unwanted)"))
     func oneLayerOnKafka() async throws {
         let harness = try await PipelineHarness(.redis, statements: 200)
         defer { harness.remove() }

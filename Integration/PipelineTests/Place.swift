@@ -1,9 +1,11 @@
 import BrokerSupport
 import Foundation
 import GRDB
+import KafkaMock
 import Logging
 import Messaging
 import MessagingKafka
+import MessagingPipeline
 import MessagingRabbitMQ
 import MessagingRedis
 import MessagingSQLite
@@ -19,6 +21,8 @@ enum Place: Sendable {
     case sqlite(TestFolder)
     /// A server of Kafka's protocol, and a folder with the file of what is no message.
     case kafka(PrivateKafka, TestFolder)
+    /// librdkafka's mock cluster of three brokers in this process, and such a folder.
+    case kafkaCluster(QueueCluster, TestFolder)
 
     /// The kinds of places, for parameters of tests.
     enum Kind: String, CaseIterable {
@@ -26,12 +30,18 @@ enum Place: Sendable {
         case rabbitmq
         case sqlite
         case kafka
+        case kafkaCluster
 
-        /// The kinds that this machine has what it takes for.
-        static let installed = allCases.filter { $0 != .kafka || PrivateKafka.isInstalled }
+        /// The kinds whose tests do not need a process of their own.
+        static let ordinary: [Kind] = [.redis, .rabbitmq, .sqlite]
 
         func make() throws -> Place {
             switch self {
+            case .kafkaCluster:
+                .kafkaCluster(
+                    try QueueCluster(Layer.workers.compactMap { $0.definition(lease: .seconds(1)) }),
+                    try TestFolder()
+                )
             case .kafka: .kafka(try PrivateKafka(), try TestFolder())
             case .redis: .redis(try PrivateRedis())
             // The figure of what consumers hold is five seconds old otherwise.
@@ -46,6 +56,7 @@ enum Place: Sendable {
     var url: String {
         switch self {
         case .kafka(let server, _): server.url
+        case .kafkaCluster(let cluster, _): cluster.url
         case .redis(let server): server.url
         case .rabbitmq(let server, _): server.url
         case .sqlite(let folder): "sqlite://\(folder.path)/mq.sqlite"
@@ -55,7 +66,8 @@ enum Place: Sendable {
     /// What a process of `mq` needs in its environment.
     var environment: [String: String] {
         switch self {
-        case .rabbitmq(_, let folder), .kafka(_, let folder): ["MQ_SQLITE_URL": "sqlite://\(folder.path)/mq.sqlite"]
+        case .rabbitmq(_, let folder), .kafka(_, let folder), .kafkaCluster(_, let folder):
+            ["MQ_SQLITE_URL": "sqlite://\(folder.path)/mq.sqlite"]
         case .redis, .sqlite: [:]
         }
     }
@@ -73,7 +85,7 @@ enum Place: Sendable {
                 logger: Self.silent
             )
             return (queue, .sqlite(SQLiteStorage(file)))
-        case .kafka(_, let folder):
+        case .kafka(_, let folder), .kafkaCluster(_, let folder):
             let queue = KafkaQueue(try KafkaConfiguration(url: url), logger: Self.silent)
             let file = SQLiteQueue(SQLiteConfiguration(path: folder.path + "/mq.sqlite"), logger: Self.silent)
             return (queue, .sqlite(SQLiteStorage(file)))
@@ -95,6 +107,9 @@ enum Place: Sendable {
         case .kafka(let server, let folder):
             try server.wipe()
             try folder.clear()
+        case .kafkaCluster(let cluster, let folder):
+            try cluster.wipe()
+            try folder.clear()
         }
     }
 
@@ -103,7 +118,7 @@ enum Place: Sendable {
         let folder: TestFolder
         switch self {
         case .redis: return nil
-        case .rabbitmq(_, let beside), .kafka(_, let beside): folder = beside
+        case .rabbitmq(_, let beside), .kafka(_, let beside), .kafkaCluster(_, let beside): folder = beside
         case .sqlite(let own): folder = own
         }
         guard FileManager.default.fileExists(atPath: folder.path + "/mq.sqlite") else { return nil }

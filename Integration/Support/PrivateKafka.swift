@@ -29,9 +29,13 @@ package final class PrivateKafka: Sendable {
     /// The server's URL, with a session that is short enough for tests that kill members.
     package var url: String { "kafka://127.0.0.1:\(port)?session_timeout=6" }
 
-    /// Whether the tests of Kafka are wanted and can run: librdkafka's threads would count as the processor time of other
-    /// tests in the same process.
-    package static let isInstalled = ProcessInfo.processInfo.environment["MQ_TEST_KAFKA"] != nil && executable != nil
+    /// Whether this process is there for the tests of Kafka: librdkafka's threads would count as the processor time of
+    /// other tests in the same one.
+    package static let isWanted = ProcessInfo.processInfo.environment["MQ_TEST_KAFKA"] != nil
+    /// Whether they are wanted and can run.
+    package static let isInstalled = isWanted && executable != nil
+    /// Why they are skipped.
+    package static let unwanted = "make test and make test-kafka run it, in a process of its own"
     package static let missing = "noida-db is not installed; make test-kafka installs it"
 
     /// Where `Integration/install kafka` puts the stand-in and Python's client.

@@ -146,7 +146,7 @@ extension KafkaQueue {
     }
 
     /// Every topic of a queue, with the number of its partitions.
-    static func topics(of definition: QueueDefinition, partitions: Int) -> [(name: String, partitions: Int)] {
+    package static func topics(of definition: QueueDefinition, partitions: Int) -> [(name: String, partitions: Int)] {
         let levels = DelayLevels.lengths.count
         var topics = [
             (KafkaNames.main(definition.name), partitions), (KafkaNames.scheduled(definition.name), levels),

@@ -1,5 +1,6 @@
 import CRdKafka
 import Foundation
+import KafkaMock
 import Messaging
 import MessagingConformance
 import Testing
@@ -11,7 +12,7 @@ private let isWanted = ProcessInfo.processInfo.environment["MQ_TEST_KAFKA"] != n
 
 @Suite(
     "Kafka keeps the contract on librdkafka's mock cluster",
-    .enabled(if: isWanted, "make test-kafka runs it"),
+    .enabled(if: isWanted, "make test and make test-kafka run it, in a process of its own"),
     .timeLimit(.minutes(3))
 )
 struct MockContractTests {
@@ -32,7 +33,7 @@ struct MockContractTests {
 
 @Suite(
     "Kafka's faults on librdkafka's mock cluster",
-    .enabled(if: isWanted, "make test-kafka runs it"),
+    .enabled(if: isWanted, "make test and make test-kafka run it, in a process of its own"),
     .timeLimit(.minutes(3))
 )
 struct MockFaultTests {

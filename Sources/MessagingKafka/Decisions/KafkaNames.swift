@@ -5,9 +5,9 @@
 /// it looks for collisions. So `_` is never part of an encoded name, and what Kafka forbids is written as `-` and two
 /// hexadecimal digits; a `-` that would be read as such is written as `-2D`. No queue's name begins with `_`, so no
 /// queue can be called like a topic of ours.
-enum KafkaNames {
+package enum KafkaNames {
     /// The settings of all queues.
-    static let registry = "_mq.registry"
+    package static let registry = "_mq.registry"
 
     static func main(_ queue: String) -> String { fitted("", encoded(queue)) }
     static func scheduled(_ queue: String) -> String { fitted("_mq.scheduled.", encoded(queue)) }

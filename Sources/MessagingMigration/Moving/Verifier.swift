@@ -15,7 +15,8 @@ public struct MigrationVerification: Sendable, Hashable {
     public var leftBehind: [StoredMessage.State: [String]]
     /// What is on both sides for the same group, by its id.
     public var onBothSides: [String]
-    /// What is on the new side twice because a crash came while it was being carried over by consuming it; ids.
+    /// What is on the new side twice because a crash came while it was being carried over, by consuming it or to a side that
+    /// does not recognise what it has; ids.
     public var repeated: [String]
     /// What was carried over and may have been handled since, so that its absence proves nothing.
     public var unprovable: Int
@@ -85,8 +86,12 @@ struct Verifier: Sendable {
         let there = Set(found.map { Pair($0) })
         let both = Set(remaining.map { Pair($0) }).intersection(there).map(\.id).sorted()
         var carried = compare(expected, handled, found)
-        // Only what is taken by consuming it can be there twice without anybody's fault.
-        let excused = Set(handled.map(\.id)).subtracting(expected.map(\.id))
+        // What is taken by consuming it can be there twice without anybody's fault, and where a second copy is not recognised
+        // everything can.
+        let takesTwice = try await to.transfer().limits().restoresAgain != nil
+        let excused =
+            takesTwice
+            ? Set((handled + expected).map(\.id)) : Set(handled.map(\.id)).subtracting(expected.map(\.id))
         let repeated = carried.duplicate.filter(excused.contains)
         carried.duplicate.removeAll(where: excused.contains)
         return MigrationVerification(
