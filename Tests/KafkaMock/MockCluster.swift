@@ -1,3 +1,4 @@
+#if Kafka
 import CRdKafka
 import Messaging
 import MessagingKafka
@@ -60,3 +61,4 @@ package final class MockCluster: @unchecked Sendable {
         rd_kafka_mock_coordinator_set(cluster, "group", group, broker)
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if Kafka
 import Messaging
 import Synchronization
 
@@ -31,3 +32,4 @@ package final class QueueCluster: Sendable {
         cluster.withLock { $0 = fresh }
     }
 }
+#endif
