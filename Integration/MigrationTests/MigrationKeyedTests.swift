@@ -58,7 +58,7 @@ struct MigrationKeyedTests {
         let ledger = Ledger()
         let clients = try (0..<4).map { number in
             MigratingQueue(
-                MigrationSide(try place.open(place.sourceURL), label: place.sourceURL),
+                MigrationSide(try place.open(place.sourceURL), label: place.sourceLabel),
                 journal: place.journal,
                 lease: .milliseconds(300),
                 name: "client-\(number)",

@@ -37,6 +37,14 @@ struct MigrationLiveTests {
     private struct Ledger: Sendable {
         var confirmed: Set<String> = []
         var handled: [String: Int] = [:]
+        /// How many producers still publish, which they do until the queue has moved.
+        var producers = 2
+        var hasMoved = false
+
+        /// Each message was handled in each group.
+        var isComplete: Bool {
+            producers == 0 && handled.count >= confirmed.count * MigrationPlace.groups.count
+        }
     }
 
     @Test("two producers, three consumers in two groups: every confirmed message is handled", arguments: pairs)
@@ -56,7 +64,7 @@ struct MigrationLiveTests {
         ledger.withLock { ledger in ledger.confirmed.formUnion((0..<20).map { "ready-\($0)" }) }
         let clients = try (0..<5).map { number in
             MigratingQueue(
-                MigrationSide(try place.open(place.sourceURL), label: place.sourceURL),
+                MigrationSide(try place.open(place.sourceURL), label: place.sourceLabel),
                 journal: place.journal,
                 lease: .milliseconds(300),
                 name: "client-\(number)",
@@ -67,13 +75,18 @@ struct MigrationLiveTests {
         try await withThrowingTaskGroup { group in
             for number in 0..<2 {
                 group.addTask {
-                    for index in 0..<(Self.count / 2) {
+                    let deadline = ContinuousClock.now + .seconds(300)
+                    var index = 0
+                    while index < Self.count / 2 || !ledger.withLock({ $0.hasMoved }) {
+                        guard ContinuousClock.now < deadline else { break }
                         let message = MigrationPlace.message("live-\(number)-\(index)")
                         let outcome = try await clients[number].publish([message], to: MigrationPlace.name)[0]
                         if let error = outcome.error { throw error }
                         ledger.withLock { _ = $0.confirmed.insert(message.id.rawValue) }
+                        index += 1
                         try await Task.sleep(for: .milliseconds(4))
                     }
+                    ledger.withLock { $0.producers -= 1 }
                 }
             }
             for (number, name) in [(2, "billing"), (3, "billing"), (4, "shipping")] {
@@ -108,15 +121,17 @@ struct MigrationLiveTests {
             #expect(verified.status == 0, "\(verified.output) \(verified.errors)")
             let finished = try await mq(place, ["migrate", "finish"] + words)
             #expect(finished.status == 0, "\(finished.errors)")
-            let isHandled = try await eventually(within: .seconds(300)) {
-                ledger.withLock { ledger in
-                    ledger.confirmed.count == Self.count / 2 * 2 + 20
-                        && MigrationPlace.groups.allSatisfy { name in
-                            ledger.confirmed.allSatisfy { ledger.handled["\(name) \($0)"] != nil }
-                        }
+            // Who publishes now must have followed: the old side takes nothing any more.
+            try await Task.sleep(for: .milliseconds(100))
+            ledger.withLock { $0.hasMoved = true }
+            let isHandled = try await eventually(within: .seconds(300)) { ledger.withLock { $0.isComplete } }
+            #expect(isHandled)
+            let missing = ledger.withLock { ledger in
+                MigrationPlace.groups.flatMap { name in
+                    ledger.confirmed.filter { ledger.handled["\(name) \($0)"] == nil }.map { "\(name) \($0)" }
                 }
             }
-            #expect(isHandled)
+            #expect(missing.isEmpty)
             isOver.withLock { $0 = true }
             try await group.waitForAll()
         }
@@ -127,7 +142,9 @@ struct MigrationLiveTests {
         // What waits, is scheduled or dead is on the new side, as it was.
         let result = try await place.problems(waiting, at: place.targetURL)
         #expect(result.problems == [] && result.doubled == 0)
-        print("migration \(pair[0]) → \(pair[1]), live: \(Self.count) messages, \(twice) duplicates")
+        print(
+            "migration \(pair[0]) → \(pair[1]), live: \(ledger.withLock { $0.confirmed.count }) messages, \(twice) duplicates"
+        )
     }
 
     private func mq(_ place: MigrationPlace, _ arguments: [String]) async throws -> MQProcess.Outcome {
@@ -136,17 +153,13 @@ struct MigrationLiveTests {
 }
 
 /// A value that several tasks change.
-private final class Shared<Value: Sendable>: Sendable {
-    private let value: Mutex<Value>
+///
+/// `@unchecked Sendable`: the value is read and changed under the lock alone.
+private final class Shared<Value: Sendable>: @unchecked Sendable {
+    private let lock = NSLock()
+    private var value: Value
 
-    init(_ value: Value) { self.value = Mutex(value) }
+    init(_ value: Value) { self.value = value }
 
-    func withLock<Result: Sendable>(_ body: (inout Value) -> Result) -> Result {
-        value.withLock { value in
-            var copy = value
-            let result = body(&copy)
-            value = copy
-            return result
-        }
-    }
+    func withLock<Result>(_ body: (inout Value) -> Result) -> Result { lock.withLock { body(&value) } }
 }

@@ -73,6 +73,9 @@ final class MigrationPlace: Sendable {
         (self.folder, self.redis, self.rabbitMQ, self.kafka) = (folder, redis, rabbitMQ, kafka)
     }
 
+    /// What the journal calls the source: its URL without options.
+    var sourceLabel: String { String(sourceURL.prefix { $0 != "?" }) }
+
     private func url(_ kind: String, _ file: String) -> String {
         switch kind {
         case "redis": redis?.url ?? ""
