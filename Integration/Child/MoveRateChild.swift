@@ -32,7 +32,12 @@ enum MoveRateChild {
             journal: try MigrationJournal(path: journal),
             from: source,
             to: target,
-            options: MigrationOptions(mode: .bridge, acceptedLosses: Set(losses), lease: .milliseconds(100)),
+            options: MigrationOptions(
+                mode: .bridge,
+                acceptedLosses: Set(losses),
+                lease: .milliseconds(100),
+                sendsCanary: false
+            ),
             report: { progress in
                 switch progress {
                 case .step(let migration) where migration.state == .draining: times.withLock { $0.begun = .now }

@@ -24,7 +24,7 @@ struct QueueChild {
                queue-child hammer URL QUEUE GROUP NAME SECONDS publishes and handles at the same time
                queue-child fault URL JOB                       does one job of the fault tier (JSON)
                queue-child throughput FILE MESSAGES            measures a SQLite file beside plain inserts
-               queue-child migrate FROM TO JOURNAL QUEUE apply|rollback|forward  moves a queue
+               queue-child migrate FROM TO JOURNAL QUEUE apply|quarantine|rollback|forward  moves a queue
                queue-child moverate FROM TO JOURNAL MESSAGES   measures a move beside plain publishing
                queue-child follow URL JOURNAL QUEUE COUNT      publishes to a queue that may move
                queue-child rounds URL COUNT                    opens, consumes and closes so many times

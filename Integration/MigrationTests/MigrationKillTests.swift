@@ -90,9 +90,15 @@ struct MigrationKillTests {
         }
     }
 
+    /// Fills the source; the groups stand at different positions where what is ready is listed and not worked out.
+    private func fill(_ place: MigrationPlace) async throws -> Set<Trace> {
+        let isListed = ["sqlite:", "redis:"].contains { place.sourceURL.hasPrefix($0) }
+        return try await place.fill(Self.count, apart: isListed)
+    }
+
     /// A run without kills, which tells how often each failpoint is hit.
     private func cleanRun(_ place: MigrationPlace) async throws -> [String: Int] {
-        let before = try await place.fill(Self.count)
+        let before = try await fill(place)
         let clean = await (try place.child("apply")).wait(atMost: 120)
         #expect(clean.status == 0, "\(clean.errors)")
         let result = try await place.problems(before, at: place.targetURL)
@@ -143,7 +149,7 @@ struct MigrationKillTests {
         while true {
             attempt += 1
             try await place.clear()
-            let before = try await place.fill(Self.count)
+            let before = try await fill(place)
             let ended = await (try place.child("apply", failpoint: "\(parts[0]):\(hit)")).wait(atMost: 120)
             let seen = Self.hits(ended.output)[parts[0]] ?? 0
             guard ended.status == 0, seen > 0, seen < hit, attempt < 4 else { return (before, ended) }
@@ -159,23 +165,63 @@ struct MigrationKillTests {
         let hasRabbitMQ = pair.contains("rabbitmq")
         for effect in hasRabbitMQ ? ["open", "close", "reserve", "restore", "remove"] : all {
             for hit in hasRabbitMQ ? [1] : [1, 2] {
-                try await place.clear()
-                let before = try await place.fill(Self.count)
-                let killed = await (try place.child("apply", failpoint: "\(effect).after:\(hit)")).wait(atMost: 120)
-                // What is done only once leaves nothing to be taken back.
-                guard killed.status == -SIGKILL else { continue }
-                let back = await (try place.child("rollback")).wait(atMost: 120)
-                #expect(back.status == 0, "\(effect):\(hit) \(back.errors)")
-                // The one that was killed may have taken something there.
-                let result = try await place.problems(before, at: place.sourceURL, allowsHeld: true)
-                #expect(result.problems == [], "\(effect):\(hit)")
-                #expect(result.doubled <= Self.window, "\(effect):\(hit)")
+                guard let found = try await rollback(place, "\(effect).after:\(hit)") else { continue }
                 runs += 1
-                doubled += result.doubled
+                doubled += found
             }
         }
         #expect(runs >= (hasRabbitMQ ? 5 : 12))
         print("migration \(pair[0]) → \(pair[1]) and back: \(runs) kills, \(doubled) duplicates")
+    }
+
+    @Test(
+        "the same on the way to Kafka, and taken back when all has gone over",
+        .enabled(if: PrivateKafka.isWanted, "\(PrivateKafka.unwanted)"),
+        arguments: [["sqlite", "kafkaCluster"]]
+    )
+    func rollbackOnKafka(pair: [String]) async throws {
+        let place = try MigrationPlace(from: pair[0], to: pair[1])
+        let before = try await fill(place)
+        let moved = await (try place.child("quarantine")).wait(atMost: 120)
+        #expect(moved.status == 0, "\(moved.errors)")
+        let over = try await place.contents(place.targetURL, takingReady: false)
+        #expect(Set(over.map(\.place)) == Set(before.map(\.place)))
+        let back = await (try place.child("rollback")).wait(atMost: 240)
+        #expect(back.status == 0, "\(back.errors)")
+        let result = try await place.problems(before, at: place.sourceURL)
+        // Nobody was killed.
+        #expect(result.problems == [] && result.doubled == 0)
+        // Each of them takes half a minute, because who joins a group of the mock cluster waits three seconds.
+        let kills = ["close.after:1", "reserve.after:1", "restore.after:2", "done.after:1"]
+        var doubled = 0
+        for kill in kills {
+            let found = try await rollback(place, kill)
+            #expect(found != nil, "\(kill): nobody was killed")
+            doubled += found ?? 0
+        }
+        print("migration \(pair[0]) → \(pair[1]) and back: \(kills.count) kills, \(doubled) duplicates")
+    }
+
+    /// Kills a run at a failpoint, takes the migration back, and looks at what is there.
+    ///
+    /// - Parameters:
+    ///   - place: Where everything is.
+    ///   - kill: The failpoint with the hit.
+    /// - Returns: How many duplicates there were; `nil` when it was not killed, because what is done only once leaves
+    ///   nothing to be taken back.
+    /// - Throws: When something cannot be carried out.
+    private func rollback(_ place: MigrationPlace, _ kill: String) async throws -> Int? {
+        try await place.clear()
+        let before = try await fill(place)
+        let killed = await (try place.child("apply", failpoint: kill)).wait(atMost: 120)
+        guard killed.status == -SIGKILL else { return nil }
+        let back = await (try place.child("rollback")).wait(atMost: 240)
+        #expect(back.status == 0, "\(kill) \(back.errors)")
+        // The one that was killed may have taken something there.
+        let result = try await place.problems(before, at: place.sourceURL, allowsHeld: true)
+        #expect(result.problems == [], "\(kill)")
+        #expect(result.doubled <= Self.window, "\(kill)")
+        return result.doubled
     }
 
     @Test("killed on the way, killed on the way back, and moved after all: nothing is lost", arguments: pairs)
@@ -184,7 +230,7 @@ struct MigrationKillTests {
         var (runs, doubled) = (0, 0)
         for effect in ["advance", "close", "reserve", "restore", "done", "remove"] {
             try await place.clear()
-            let before = try await place.fill(Self.count)
+            let before = try await fill(place)
             let killed = await (try place.child("apply", failpoint: "restore.after:2")).wait(atMost: 120)
             #expect(killed.status == -SIGKILL, "\(effect): \(killed.errors)")
             let back = await (try place.child("rollback", failpoint: "\(effect).after:2")).wait(atMost: 120)

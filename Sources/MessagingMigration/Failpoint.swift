@@ -2,7 +2,7 @@
 package struct Failpoint: Hashable, Sendable, CustomStringConvertible {
     /// What is about to happen or has just happened.
     package enum Effect: String, CaseIterable, Sendable {
-        case begin, advance, declare, open, remember, close
+        case begin, advance, declare, canary, open, remember, close
         case take, intend, reserve, restore, done, remove, removed, settle, putBack, cancel
         case forget, deleteSource
     }

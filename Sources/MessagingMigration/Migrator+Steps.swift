@@ -11,13 +11,18 @@ import Foundation
 extension Migrator {
     func facts(_ migration: Migration, left: [StoredMessage.State: Int?] = [:]) async throws -> MigrationFacts {
         let now = clock.date()
-        let behind = try await journal.participants(of: migration, now: now).filter { $0.epoch < migration.epoch }
+        let participants = try await journal.participants(of: migration, now: now)
+        // Each look of a process renews its lease.
+        let told = migration.changedAt.addingTimeInterval(migration.lease * 1.5 / .seconds(1))
         let counts = try await journal.counts(of: migration)
         return MigrationFacts(
             date: now,
-            behind: behind.map(\.name),
+            behind: participants.filter { $0.epoch < migration.epoch }.map(\.name),
+            silent: participants.filter { $0.expiresAt < told }.map(\.name),
             left: left,
-            openIntents: (counts[.intent] ?? 0) + (counts[.done] ?? 0)
+            openIntents: (counts[.intent] ?? 0) + (counts[.done] ?? 0),
+            lately: participants.reduce(PublicationCount()) { $0 + $1.lately },
+            limits: options.limits
         )
     }
 
@@ -100,7 +105,8 @@ extension Migrator {
             try await prepare(migration)
             return try await advance(migration, .prepared, facts(migration))
         case .reading, .switching:
-            let facts = try await facts(migration)
+            var facts = try await facts(migration)
+            if options.limits.maxLag != nil { facts.lag = try await lag(migration) }
             guard let next = KeyBucket.steps(isOrdered: migration.isOrdered).first(where: { $0 > migration.percent })
             else { return try await advance(migration, .close, facts) }
             let raised = try await advance(migration, .raise(next), facts)
@@ -129,6 +135,12 @@ extension Migrator {
             return try await advance(migration, .verified, facts)
         case .quarantine, .finished: return migration
         }
+    }
+
+    /// The most messages that a group has ready on the side that the queue goes to; `nil` when that cannot be told.
+    private func lag(_ migration: Migration) async throws -> Int? {
+        let figures = try await side(migration.to).queue.statistics(of: migration.queue).groups.map(\.ready.value)
+        return figures.contains(nil) ? nil : figures.compactMap(\.self).max() ?? 0
     }
 
     /// How long after the first look at an empty side the second one follows where no figure has to be waited for.
@@ -169,6 +181,12 @@ extension Migrator {
         if let definition = try await from.existing(migration.queue) {
             let mapped = Planner.mapped(definition, on: try await to.queue.capabilities())
             try await failpoints.around(.declare) { try await to.queue.declare(mapped) }
+            // Where the queue was before is known to work.
+            if options.sendsCanary, migration.leg == 1 {
+                try await failpoints.around(.canary) {
+                    try await Canary(side: to, clock: clock).sing(migration, like: mapped)
+                }
+            }
         }
         try await failpoints.around(.open) {
             try await to.transfer().setIntake(isOpen: true, of: migration.queue)

@@ -25,7 +25,8 @@ enum TransferPlan {
             unlisted: unlisted(isCounting: isCounting(version)),
             restoresAgain: restoresAgain,
             reservesForLife: reservesForLife,
-            figureAge: figureAge
+            figureAge: figureAge,
+            pushes: true
         )
     }
 

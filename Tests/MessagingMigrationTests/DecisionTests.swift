@@ -111,6 +111,66 @@ struct DecisionTests {
         try refuses(.draining, .turnBack, Self.facts(after: 1000, open: 1))
     }
 
+    @Test("lets no more producers go over while the new side does badly")
+    func health() throws {
+        let migration = try Self.migration(in: .reading).after(.raise(10), Self.facts(after: 100))
+        func facts(_ lately: PublicationCount, lag: Int? = nil, most: Int? = nil) -> MigrationFacts {
+            var facts = Self.facts(after: 200)
+            (facts.lately, facts.lag, facts.limits.maxLag) = (lately, lag, most)
+            return facts
+        }
+        let all = try Self.migration(in: .switching)
+        for (migration, event) in [(migration, MigrationEvent.raise(50)), (all, .close)] {
+            func passes(_ facts: MigrationFacts) -> Bool { (try? migration.after(event, facts)) != nil }
+            #expect(passes(facts(PublicationCount())))
+            #expect(passes(facts(PublicationCount(attempted: 100, failed: 1))))
+            #expect(!passes(facts(PublicationCount(attempted: 100, failed: 2))))
+            #expect(!passes(facts(PublicationCount(attempted: 1, failed: 1))))
+            #expect(passes(facts(PublicationCount(), lag: 1_000_000)))
+            #expect(passes(facts(PublicationCount(), lag: 50, most: 50)))
+            #expect(!passes(facts(PublicationCount(), lag: 51, most: 50)))
+            // Who asks for a bound is not told that nothing is known.
+            #expect(!passes(facts(PublicationCount(), lag: nil, most: 50)))
+        }
+        var silent = facts(PublicationCount())
+        silent.silent = ["p"]
+        #expect((try? migration.after(.raise(50), silent)) == nil)
+        let refusal = #expect(throws: MigrationRefusal.self) {
+            try migration.after(.raise(50), facts(PublicationCount(attempted: 40, failed: 3)))
+        }
+        #expect(refusal?.canWait == true)
+        #expect(refusal?.description.contains("3 of the last 40 publications to b") == true)
+        // It can always be taken back.
+        #expect((try? migration.after(.turnBack, facts(PublicationCount(attempted: 9, failed: 9)))) != nil)
+    }
+
+    @Test("counts what became of publications lately, and to one side")
+    func tally() {
+        var tally = PublicationTally(window: .seconds(10))
+        func count(_ side: String, _ seconds: Double) -> PublicationCount {
+            tally.lately(to: side, at: .seconds(seconds))
+        }
+        tally.add(PublicationCount(attempted: 5, failed: 1), to: "b", at: .seconds(1))
+        tally.add(PublicationCount(attempted: 5, failed: 0), to: "b", at: .seconds(9))
+        #expect(count("b", 9) == PublicationCount(attempted: 10, failed: 1))
+        // Still there in the window after it, and gone with the next.
+        #expect(count("b", 12) == PublicationCount(attempted: 10, failed: 1))
+        tally.add(PublicationCount(attempted: 2, failed: 2), to: "b", at: .seconds(13))
+        #expect(count("b", 19) == PublicationCount(attempted: 12, failed: 3))
+        #expect(count("b", 22) == PublicationCount(attempted: 2, failed: 2))
+        #expect(count("b", 60) == PublicationCount())
+        tally.add(PublicationCount(attempted: 2, failed: 2), to: "b", at: .seconds(61))
+        #expect(count("a", 62) == PublicationCount())
+        #expect(count("b", 62) == PublicationCount())
+        let codes: [QueueError.Code] = [.queueClosed, .idConflict, .unavailable, .tooLarge]
+        var outcomes = codes.map { PublishOutcome.refused(QueueError($0, "no")) }
+        outcomes.append(.accepted)
+        outcomes.append(.duplicate)
+        outcomes.append(.indeterminate(QueueError(.indeterminate, "?")))
+        let counted = PublicationTally.count(outcomes)
+        #expect(counted == PublicationCount(attempted: 7, failed: 3))
+    }
+
     @Test("changes no producer's side by turning back, and goes the other way from there")
     func turningBack() throws {
         var migration = try Self.migration(in: .reading).after(.raise(10), Self.facts(after: 100))

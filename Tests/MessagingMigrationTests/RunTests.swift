@@ -148,6 +148,22 @@ struct RunTests {
         #expect(outcome.isConfirmed)
     }
 
+    @Test("is not held up by a consumer that was closed and is kept")
+    func closedConsumer() async throws {
+        let world = try Pair.memoryMemory.world()
+        let before = try await world.fill(3)
+        let client = world.follower(lease: .milliseconds(30))
+        let kept = try await client.consume(World.name, group: "billing", consumer: "c")
+        let other = try await client.consume(World.name, group: "shipping", consumer: "c")
+        await kept.close()
+        let migrator = try world.migrator(patience: .seconds(5), losses: Pair.memoryMemory.losses)
+        #expect(try await migrator.apply(World.name).state == .quarantine)
+        #expect(try await world.problems(before) == [])
+        await other.close()
+        await kept.close()
+        await client.close()
+    }
+
     @Test("goes back and forth again")
     func backAndForth() async throws {
         let world = try Pair.sqliteSQLite.world()

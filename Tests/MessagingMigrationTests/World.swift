@@ -83,6 +83,9 @@ final class World: Sendable {
         rate: Int? = nil,
         losses: Set<String> = [],
         plan: MigrationPlan? = nil,
+        limits: MigrationLimits = MigrationLimits(),
+        sendsCanary: Bool = false,
+        clock: QueueClock = .system,
         _ change: (inout Migrator) -> Void = { _ in }
     ) throws -> Migrator {
         var migrator = Migrator(
@@ -95,8 +98,12 @@ final class World: Sendable {
                 plan: plan,
                 rate: rate,
                 lease: lease,
-                patience: patience
+                patience: patience,
+                limits: limits,
+                // Half a second that only its own tests have.
+                sendsCanary: sendsCanary
             ),
+            clock: clock,
             report: { progress in self.steps.withLock { $0.append(progress) } }
         )
         // Several pages of the few messages that a test has time for.

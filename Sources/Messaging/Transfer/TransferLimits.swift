@@ -19,6 +19,9 @@ public struct TransferLimits: Sendable, Hashable {
     /// How old a figure can be that stands for an unlisted state: what consumers have in hands may be missing in it until
     /// then.
     public var figureAge: Duration
+    /// Whether the broker sends deliveries to a consumer in its own time, so that a receive that does not wait can find none
+    /// although there are some.
+    public var pushes: Bool
 
     /// Creates limits.
     ///
@@ -27,16 +30,19 @@ public struct TransferLimits: Sendable, Hashable {
     ///   - restoresAgain: Why another client writes in again what was restored.
     ///   - reservesForLife: Why reservations end with the client.
     ///   - figureAge: How old a figure can be that stands for an unlisted state; none is old by default.
+    ///   - pushes: Whether the broker sends deliveries to a consumer in its own time.
     public init(
         unlisted: [StoredMessage.State: String] = [:],
         restoresAgain: String? = nil,
         reservesForLife: String? = nil,
-        figureAge: Duration = .zero
+        figureAge: Duration = .zero,
+        pushes: Bool = false
     ) {
         self.unlisted = unlisted
         self.restoresAgain = restoresAgain
         self.reservesForLife = reservesForLife
         self.figureAge = figureAge
+        self.pushes = pushes
     }
 }
 

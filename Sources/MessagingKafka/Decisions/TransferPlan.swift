@@ -5,7 +5,7 @@ import Messaging
 enum TransferPlan {
     static let restoresAgain = "a log is not searched for an id; what another client wrote in is not recognised"
 
-    static let limits = TransferLimits(restoresAgain: restoresAgain)
+    static let limits = TransferLimits(restoresAgain: restoresAgain, pushes: true)
 
     // MARK: - What is stored
 

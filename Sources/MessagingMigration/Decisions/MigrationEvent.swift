@@ -34,33 +34,54 @@ public struct MigrationFacts: Sendable, Hashable {
     public var date: Date
     /// The processes that take part and have not seen the last change.
     public var behind: [String]
+    /// The processes that take part and have not told what became of the last step: only what they say half a lease after
+    /// it counts.
+    public var silent: [String]
     /// What the old side holds, by state; `nil` for what cannot be told.
     public var left: [StoredMessage.State: Int?]
     /// How many messages are on their way.
     public var openIntents: Int
     /// How many messages differ.
     public var mismatches: Int
+    /// What became of publications to the new side lately.
+    public var lately: PublicationCount
+    /// The most messages that a group has ready on the new side; `nil` when that was not asked or cannot be told.
+    public var lag: Int?
+    /// How well the new side must do before more producers go over to it.
+    public var limits: MigrationLimits
 
     /// Creates facts.
     ///
     /// - Parameters:
     ///   - date: The time.
     ///   - behind: The processes that have not seen the last change.
+    ///   - silent: The processes that have not told what became of the last step.
     ///   - left: What the old side holds, by state.
     ///   - openIntents: How many messages are on their way.
     ///   - mismatches: How many messages differ.
+    ///   - lately: What became of publications to the new side lately.
+    ///   - lag: The most messages that a group has ready on the new side.
+    ///   - limits: How well the new side must do before more producers go over to it.
     public init(
         date: Date,
         behind: [String] = [],
+        silent: [String] = [],
         left: [StoredMessage.State: Int?] = [:],
         openIntents: Int = 0,
-        mismatches: Int = 0
+        mismatches: Int = 0,
+        lately: PublicationCount = PublicationCount(),
+        lag: Int? = nil,
+        limits: MigrationLimits = MigrationLimits()
     ) {
         self.date = date
         self.behind = behind
+        self.silent = silent
         self.left = left
         self.openIntents = openIntents
         self.mismatches = mismatches
+        self.lately = lately
+        self.lag = lag
+        self.limits = limits
     }
 
     /// What is left in some states, in words; `nil` when nothing is.
@@ -114,8 +135,10 @@ extension Migration {
                 throw MigrationRefusal("an ordered queue goes over with all keys at once", canWait: false)
             }
             try requireEverybody(facts)
-            // Who came before the migration and has no lease in the journal has looked into it by then.
-            if state == .reading { try requireLease(facts) }
+            // Who came before the migration and has no lease in the journal has looked into it by then, and what became of
+            // the publications of a step is known.
+            try requireLease(facts)
+            try requireHealth(facts)
             next.state = .switching
             next.percent = percent
         case (.close, .reading), (.close, .switching):
@@ -123,7 +146,8 @@ extension Migration {
                 throw MigrationRefusal("only \(percent) % of the keys have gone over", canWait: false)
             }
             try requireEverybody(facts)
-            if state == .reading { try requireLease(facts) }
+            try requireLease(facts)
+            try requireHealth(facts)
             next.state = .closing
         case (.closed, .closing):
             try requireEverybody(facts)
@@ -186,6 +210,30 @@ extension Migration {
     private func requireLease(_ facts: MigrationFacts) throws(MigrationRefusal) {
         guard facts.date >= changedAt.addingTimeInterval(lease / .seconds(1)) else {
             throw MigrationRefusal("the lease of those that have not looked runs on", canWait: true)
+        }
+    }
+
+    /// Whether the new side does well with what it has been given so far.
+    private func requireHealth(_ facts: MigrationFacts) throws(MigrationRefusal) {
+        guard facts.silent.isEmpty else {
+            throw MigrationRefusal(
+                "\(facts.silent.sorted().joined(separator: ", ")) have not told what became of the last step",
+                canWait: true
+            )
+        }
+        let (lately, limits) = (facts.lately, facts.limits)
+        guard Double(lately.failed) <= limits.maxErrors * Double(lately.attempted) else {
+            throw MigrationRefusal(
+                "\(lately.failed) of the last \(lately.attempted) publications to \(to) failed; the producers' logs say why",
+                canWait: true
+            )
+        }
+        guard let most = limits.maxLag else { return }
+        guard let lag = facts.lag else {
+            throw MigrationRefusal("how much is ready on \(to) cannot be told", canWait: true)
+        }
+        guard lag <= most else {
+            throw MigrationRefusal("a group has \(lag) messages ready on \(to), more than \(most)", canWait: true)
         }
     }
 

@@ -94,8 +94,17 @@ public struct Intent: Sendable, Hashable {
     /// A delivery that is to go over: whoever gets it again after a crash makes the same record of it.
     init(_ delivery: Delivery, _ migration: Migration) {
         let hash = CanonicalHash(delivery.message).description
-        let published = delivery.publishedAt.map { String(UnixTime.milliseconds($0)) } ?? "-"
-        let name = CanonicalHash.digest(of: "\(delivery.group) \(hash) \(published) \(delivery.redrives)")
+        let published = delivery.publishedAt.map { UnixTime.milliseconds($0) }
+        let digest = CanonicalHash.digest(
+            of: "\(delivery.group) \(hash) \(published.map(String.init) ?? "-") \(delivery.redrives)"
+        )
+        // What was published together stands together in the journal and in what the new side remembers: names in no order
+        // would make every message write a page of its own. Ids made here grow with time.
+        let time = String(published ?? 0, radix: 16)
+        let order = delivery.message.id.rawValue.utf8.prefix(18).map { Self.isPlain($0) ? $0 : UInt8(ascii: "_") }
+        let name =
+            String(repeating: "0", count: max(0, 12 - time.count)) + time + "." + String(decoding: order, as: UTF8.self)
+            + "." + digest.prefix(32)
         self.init(
             id: "\(migration.id).\(migration.leg).r.\(name)",
             sourceID: "",
@@ -104,6 +113,18 @@ public struct Intent: Sendable, Hashable {
             messageID: delivery.message.id.rawValue,
             hash: hash
         )
+    }
+}
+
+extension Intent {
+    /// Whether a byte is a letter, a digit or a hyphen, which a name may have on every side.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
+            true
+        default: false
+        }
     }
 }
 
@@ -117,6 +138,8 @@ public struct Participant: Sendable, Hashable {
     public var epoch: Int
     /// Until when it follows it without looking again.
     public var expiresAt: Date
+    /// What became of its publications to the side that the queue goes to, lately.
+    public var lately: PublicationCount
 
     /// Creates a record.
     ///
@@ -125,10 +148,18 @@ public struct Participant: Sendable, Hashable {
     ///   - name: What a person knows it by.
     ///   - epoch: The last change of the migration that it follows.
     ///   - expiresAt: Until when it follows it without looking again.
-    public init(id: String, name: String, epoch: Int, expiresAt: Date) {
+    ///   - lately: What became of its publications to the side that the queue goes to, lately.
+    public init(
+        id: String,
+        name: String,
+        epoch: Int,
+        expiresAt: Date,
+        lately: PublicationCount = PublicationCount()
+    ) {
         self.id = id
         self.name = name
         self.epoch = epoch
         self.expiresAt = expiresAt
+        self.lately = lately
     }
 }

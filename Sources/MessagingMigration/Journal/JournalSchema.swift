@@ -4,40 +4,47 @@ import GRDB
 import Messaging
 
 extension MigrationJournal {
-    private static let version = 1
+    static let version = 2
 
     /// Makes the tables of a new file, in a transaction that nobody else can begin meanwhile.
-    static func prepare(_ database: Database) throws {
+    static func prepare(_ database: Database, _ version: Int) throws {
         let found = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
         guard found <= version else {
             throw MigrationError(.journal, "the journal of migrations was written by a newer version; use that one")
         }
-        if found == version { return }
-        try database.execute(
-            sql: """
-                CREATE TABLE migration (
-                    id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
-                    mode TEXT NOT NULL, ordered INTEGER NOT NULL, state TEXT NOT NULL, percent INTEGER NOT NULL,
-                    epoch INTEGER NOT NULL, leg INTEGER NOT NULL, reversed INTEGER NOT NULL,
-                    lease_ms INTEGER NOT NULL, started_at TEXT NOT NULL, changed_at TEXT NOT NULL
-                );
-                CREATE INDEX migration_queue ON migration (queue);
-                CREATE TABLE intent (
-                    migration TEXT NOT NULL, leg INTEGER NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL,
-                    group_name TEXT, message_id TEXT NOT NULL, source_id TEXT NOT NULL, hash TEXT NOT NULL, due TEXT,
-                    state TEXT NOT NULL, reason TEXT, PRIMARY KEY (migration, leg, id)
-                ) WITHOUT ROWID;
-                CREATE TABLE controller (
-                    migration TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, expires_at TEXT NOT NULL
-                );
-                CREATE TABLE participant (
-                    migration TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, epoch INTEGER NOT NULL,
-                    expires_at TEXT NOT NULL, PRIMARY KEY (migration, id)
-                );
-                PRAGMA user_version = \(version);
-                """
-        )
+        if found < 1 { try database.execute(sql: first) }
+        if found < 2, version >= 2 { try database.execute(sql: second) }
+        if found < version { try database.execute(sql: "PRAGMA user_version = \(version)") }
     }
+
+    private static let first = """
+        CREATE TABLE migration (
+            id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
+            mode TEXT NOT NULL, ordered INTEGER NOT NULL, state TEXT NOT NULL, percent INTEGER NOT NULL,
+            epoch INTEGER NOT NULL, leg INTEGER NOT NULL, reversed INTEGER NOT NULL,
+            lease_ms INTEGER NOT NULL, started_at TEXT NOT NULL, changed_at TEXT NOT NULL
+        );
+        CREATE INDEX migration_queue ON migration (queue);
+        CREATE TABLE intent (
+            migration TEXT NOT NULL, leg INTEGER NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL,
+            group_name TEXT, message_id TEXT NOT NULL, source_id TEXT NOT NULL, hash TEXT NOT NULL, due TEXT,
+            state TEXT NOT NULL, reason TEXT, PRIMARY KEY (migration, leg, id)
+        ) WITHOUT ROWID;
+        CREATE TABLE controller (
+            migration TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, expires_at TEXT NOT NULL
+        );
+        CREATE TABLE participant (
+            migration TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, epoch INTEGER NOT NULL,
+            expires_at TEXT NOT NULL, PRIMARY KEY (migration, id)
+        );
+        """
+
+    /// How often something may have been written in on the new side, and what became of publications to it.
+    private static let second = """
+        ALTER TABLE intent ADD COLUMN tries INTEGER NOT NULL DEFAULT 1;
+        ALTER TABLE participant ADD COLUMN attempted INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE participant ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+        """
 }
 
 /// A migration as a row.

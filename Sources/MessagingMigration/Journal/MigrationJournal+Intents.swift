@@ -46,9 +46,12 @@ extension MigrationJournal {
     private static func insert(_ intent: Intent, _ migration: Migration, _ database: Database) throws {
         let insert = try database.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO intent
+                INSERT INTO intent
                     (migration, leg, id, kind, group_name, message_id, source_id, hash, due, state, reason)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    ON CONFLICT (migration, leg, id) DO UPDATE SET
+                        kind = excluded.kind, group_name = excluded.group_name, source_id = excluded.source_id,
+                        due = excluded.due, state = excluded.state, reason = excluded.reason, tries = tries + 1
                 """
         )
         try insert.execute(
@@ -75,6 +78,32 @@ extension MigrationJournal {
             sql: "UPDATE intent SET state = ?, reason = ? WHERE migration = ? AND leg = ? AND id = ?"
         )
         for id in ids { try update.execute(arguments: [state.rawValue, reason, migration.id, migration.leg, id]) }
+    }
+
+    /// Writes down that messages, which may have been written in on the new side before, are written in once more.
+    func tryAgain(_ ids: [String], of migration: Migration) async throws {
+        guard !ids.isEmpty else { return }
+        try await write { database in
+            let update = try database.cachedStatement(
+                sql: "UPDATE intent SET tries = tries + 1 WHERE migration = ? AND leg = ? AND id = ?"
+            )
+            for id in ids { try update.execute(arguments: [migration.id, migration.leg, id]) }
+        }
+    }
+
+    /// How many second copies of messages crashes may have made, in any direction: by the ids of the messages.
+    func copies(of migration: Migration) async throws -> [String: Int] {
+        try await read { database in
+            let rows = try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT message_id, SUM(tries - 1) AS number FROM intent WHERE migration = ? AND tries > 1
+                        GROUP BY message_id
+                    """,
+                arguments: [migration.id]
+            )
+            return rows.reduce(into: [:]) { $0[$1["message_id"]] = $1["number"] }
+        }
     }
 
     /// The states of messages by name; those that nobody wrote down are missing.

@@ -17,7 +17,12 @@ public final class MigrationJournal: Sendable {
     ///   - path: Where the file is.
     ///   - creates: Whether a file that is not there is created; its folder never is.
     /// - Throws: `MigrationError` when it cannot be used, `notFound` when it is not there.
-    public init(path: String, creates: Bool = true) throws {
+    public convenience init(path: String, creates: Bool = true) throws {
+        try self.init(path: path, creates: creates, version: Self.version)
+    }
+
+    /// Opens the file as some version would.
+    init(path: String, creates: Bool, version: Int) throws {
         self.path = path
         guard creates || FileManager.default.fileExists(atPath: path) else {
             throw MigrationError(.notFound, "there is no journal of migrations at '\(path)'; give --journal")
@@ -34,7 +39,7 @@ public final class MigrationJournal: Sendable {
             // One transaction that waits for others from its beginning.
             try file.inDatabase { database in
                 try database.inTransaction(.immediate) {
-                    try Self.prepare(database)
+                    try Self.prepare(database, version)
                     return .commit
                 }
             }
@@ -194,10 +199,12 @@ public final class MigrationJournal: Sendable {
         try await write { database in
             try database.execute(
                 sql: """
-                    INSERT OR REPLACE INTO participant (migration, id, name, epoch, expires_at) VALUES (?, ?, ?, ?, ?)
+                    INSERT OR REPLACE INTO participant (migration, id, name, epoch, expires_at, attempted, failed)
+                        VALUES (?, ?, ?, ?, ?, ?, ?)
                     """,
                 arguments: [
                     migration.id, participant.id, participant.name, participant.epoch, participant.expiresAt,
+                    participant.lately.attempted, participant.lately.failed,
                 ]
             )
         }
@@ -223,7 +230,13 @@ public final class MigrationJournal: Sendable {
                 sql: "SELECT * FROM participant WHERE migration = ? AND expires_at > ? ORDER BY name, id",
                 arguments: [migration.id, now]
             ).map {
-                Participant(id: $0["id"], name: $0["name"], epoch: $0["epoch"], expiresAt: $0["expires_at"])
+                Participant(
+                    id: $0["id"],
+                    name: $0["name"],
+                    epoch: $0["epoch"],
+                    expiresAt: $0["expires_at"],
+                    lately: PublicationCount(attempted: $0["attempted"], failed: $0["failed"])
+                )
             }
         }
     }

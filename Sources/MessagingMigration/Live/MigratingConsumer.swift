@@ -49,6 +49,8 @@ final class MigratingConsumer: QueueConsumer {
         self.clock = clock
     }
 
+    /// Whether it was closed; then it has nothing to follow, however long somebody keeps it.
+    var isClosed: Bool { state.withLock { $0.isClosed } }
     var lease: Duration { state.withLock { $0.members.map(\.consumer.lease).min() } ?? .seconds(30) }
 
     // MARK: - Sides

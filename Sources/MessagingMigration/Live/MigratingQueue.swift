@@ -237,8 +237,9 @@ extension MigratingQueue {
             if migration.epoch == seen { break }
             seen = migration.epoch
             let isFirst = turn == 0
-            let failure = await publish(open, of: messages, to: queue, migration, follower, &outcomes)
-            await follower.end(pin)
+            var count = PublicationCount()
+            let failure = await publish(open, of: messages, to: queue, migration, follower, &outcomes, &count)
+            await follower.end(pin, count)
             if let failure, isFirst, outcomes.allSatisfy({ $0 == nil }) { throw failure }
             open = Self.closed(open, outcomes)
             if open.isEmpty { break }
@@ -256,14 +257,16 @@ extension MigratingQueue {
         }
     }
 
-    /// Publishes messages on their sides; returns the error of a side that could not be used at all.
+    /// Publishes messages on their sides, and counts what became of those for the side that the queue goes to; returns the
+    /// error of a side that could not be used at all.
     private func publish(
         _ indices: [Int],
         of messages: [Message],
         to queue: String,
         _ migration: Migration,
         _ follower: MigrationFollower,
-        _ outcomes: inout [PublishOutcome?]
+        _ outcomes: inout [PublishOutcome?],
+        _ count: inout PublicationCount
     ) async -> QueueError? {
         let pinned = await follower.pinnedSides(messages)
         var parts: [(label: String, indices: [Int])] = []
@@ -282,6 +285,7 @@ extension MigratingQueue {
             do throws(QueueError) {
                 let answers = try await sides.queue(label).publish(indices.map { messages[$0] }, to: queue)
                 hasAnswer = true
+                if label == migration.to { count = PublicationTally.count(answers) }
                 var settled: [MessageID] = []
                 for (index, answer) in zip(indices, answers) {
                     outcomes[index] = answer
@@ -294,6 +298,9 @@ extension MigratingQueue {
                 await follower.unpin(settled)
             } catch {
                 failure = error
+                if label == migration.to, error.code != .cancelled, error.code != .closed {
+                    count = PublicationCount(attempted: indices.count, failed: indices.count)
+                }
                 for index in indices where hasAnswer || parts.count > 1 { outcomes[index] = .refused(error) }
             }
         }

@@ -29,6 +29,7 @@ actor MigrationFollower {
     private var migration: Migration?
     /// Grows with every change of `migration`.
     private var generation = 0
+    private var tally: PublicationTally
     private var checkedAt: Duration?
     private var refreshing: Task<Void, any Error>?
     private var publications: [Int: Int] = [:]
@@ -52,6 +53,7 @@ actor MigrationFollower {
         self.participant = participant
         self.clock = clock
         self.logger = logger
+        tally = PublicationTally(window: access.lease)
     }
 
     // MARK: - Looking
@@ -113,18 +115,21 @@ actor MigrationFollower {
         let isClean = publications.keys.allSatisfy { $0 >= generation }
         var row = participant
         row.epoch = isFollowed && isClean ? migration.epoch : migration.epoch - 1
+        row.lately = tally.lately(to: migration.to, at: clock.now())
         row.expiresAt = clock.date().addingTimeInterval(access.lease / .seconds(1))
         try await journal.join(row, migration)
     }
 
     private func adopt(_ migration: Migration) async -> Bool {
-        members.removeAll { $0.consumer == nil }
+        members.removeAll { $0.consumer?.isClosed ?? true }
         var isFollowed = true
         for member in members {
             guard let consumer = member.consumer else { continue }
             do {
                 try await consumer.adopt(migration)
             } catch {
+                // One that is closed meanwhile holds nobody up.
+                if consumer.isClosed { continue }
                 isFollowed = false
                 logger.warning(
                     "a consumer cannot read both sides of a queue that moves",
@@ -151,7 +156,9 @@ actor MigrationFollower {
         return Pin(number: generation, migration: migration)
     }
 
-    func end(_ pin: Pin) {
+    /// Ends a publication, of which so much went to the side that the queue goes to.
+    func end(_ pin: Pin, _ count: PublicationCount = PublicationCount()) {
+        if let side = pin.migration?.to, count.attempted > 0 { tally.add(count, to: side, at: clock.now()) }
         let left = (publications[pin.number] ?? 1) - 1
         publications[pin.number] = left > 0 ? left : nil
     }

@@ -14,6 +14,10 @@ public struct MigrationOptions: Sendable {
     public var lease: Duration
     /// How long nothing may get better before the migration stops and can be taken up again.
     public var patience: Duration
+    /// How well the new side must do before more producers go over to it.
+    public var limits: MigrationLimits
+    /// Whether messages of its own go through a queue beside the real one on the new side first.
+    public var sendsCanary: Bool
 
     /// Creates options.
     ///
@@ -25,6 +29,9 @@ public struct MigrationOptions: Sendable {
     ///   - rate: The most messages per second that are carried over.
     ///   - lease: How long a process may go without looking at the journal; 10 s by default.
     ///   - patience: How long nothing may get better; 10 minutes by default.
+    ///   - limits: How well the new side must do before more producers go over to it.
+    ///   - sendsCanary: Whether messages of its own go through a queue beside the real one on the new side first; it is
+    ///     named as the queue with `.canary-` and some letters, and removed. By default they do.
     public init(
         mode: MigrationMode = .drain,
         acceptedLosses: Set<String> = [],
@@ -32,7 +39,9 @@ public struct MigrationOptions: Sendable {
         tolerance: Double = 0.1,
         rate: Int? = nil,
         lease: Duration = .seconds(10),
-        patience: Duration = .seconds(600)
+        patience: Duration = .seconds(600),
+        limits: MigrationLimits = MigrationLimits(),
+        sendsCanary: Bool = true
     ) {
         self.mode = mode
         self.acceptedLosses = acceptedLosses
@@ -41,6 +50,8 @@ public struct MigrationOptions: Sendable {
         self.rate = rate
         self.lease = lease
         self.patience = patience
+        self.limits = limits
+        self.sendsCanary = sendsCanary
     }
 }
 

@@ -41,8 +41,7 @@ extension Mover {
         // Nothing is taken for a side that cannot be reached.
         _ = try await to.existing(queue)
         guard let consumer = try await consumer(of: group) else { return Pass() }
-        let isListed = try await from.transfer().limits().unlisted[.ready] == nil
-        let hands = Hands(consumer, of: group, isListed: isListed)
+        let hands = Hands(consumer, of: group, waits: try await from.transfer().limits().pushes)
         do {
             let pass = try await empty(hands)
             await consumer.close()
@@ -58,13 +57,13 @@ extension Mover {
     /// A consumer with what it has taken and not settled.
     private final class Hands: Sendable {
         let group: String
-        /// Whether what is ready can be listed, so that asking once is as good as waiting.
-        let isListed: Bool
+        /// Whether deliveries come a moment after they were asked for.
+        let waits: Bool
         private let consumer: any QueueConsumer
         private let held = Mutex<[Receipt]>([])
 
-        init(_ consumer: any QueueConsumer, of group: String, isListed: Bool) {
-            (self.consumer, self.group, self.isListed) = (consumer, group, isListed)
+        init(_ consumer: any QueueConsumer, of group: String, waits: Bool) {
+            (self.consumer, self.group, self.waits) = (consumer, group, waits)
         }
 
         func take(_ count: Int, _ wait: Duration) async throws -> [Delivery] {
@@ -134,7 +133,7 @@ extension Mover {
     private func take(_ hands: Hands) async throws -> Load {
         try await stillOurs()
         let deliveries = try await failpoints.around(.take) {
-            if hands.isListed { return try await hands.take(Self.window, .zero) }
+            if !hands.waits { return try await hands.take(Self.window, .zero) }
             var found = try await hands.take(Self.window, Self.patience.short)
             var looks = 0
             while found.isEmpty, looks < Self.looks, try await isReady(hands.group) {

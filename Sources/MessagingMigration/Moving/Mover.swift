@@ -20,7 +20,7 @@ struct Mover: Sendable {
     /// How steps are left out or done in the wrong order, for the tests that prove what finds that.
     enum Fault: Sendable, CaseIterable {
         case removesBeforeConfirming, skipsReserving, dropsDue, makesNewIDs, forgetsAttempts, writesForEveryGroup
-        case forgetsResuming
+        case forgetsResuming, writesTwice
     }
 
     /// What a pass has done.
@@ -81,6 +81,8 @@ struct Mover: Sendable {
         }
         try await remove(removable)
         try await close(removable.map(\.id))
+        // They may have been written in before.
+        try await journal.tryAgain(carried.map { Intent($0, migration).id }, of: migration)
         try await close(carry(carried).gone)
     }
 
@@ -89,10 +91,16 @@ struct Mover: Sendable {
         if fault != .forgetsResuming { try await closeAll(.done, as: .removed, .removed) }
     }
 
-    private func closeAll(_ state: Intent.State, as end: Intent.State, _ effect: Failpoint.Effect) async throws {
+    private func closeAll(
+        _ state: Intent.State,
+        as end: Intent.State,
+        _ effect: Failpoint.Effect
+    ) async throws {
         var open = try await journal.intents(of: migration, in: [state])
         while !open.isEmpty {
             let names = open.map(\.id)
+            // What was meant may have been written in, and what was written in may be on the old side still.
+            try await journal.tryAgain(names, of: migration)
             try await failpoints.around(effect) { try await journal.mark(names, end, of: migration) }
             open = try await journal.intents(of: migration, in: [state])
         }
@@ -229,11 +237,13 @@ struct Mover: Sendable {
     private func restoreInTurns(_ messages: [StoredMessage]) async throws -> [PublishOutcome] {
         let transfer = try to.transfer()
         var outcomes = try await transfer.restore(messages, to: queue)
+        if fault == .writesTwice { _ = try await transfer.restore(messages, to: queue) }
         for _ in 1..<Self.tries {
             let unknown = outcomes.indices.filter { index in
                 if case .indeterminate = outcomes[index] { true } else { false }
             }
             if unknown.isEmpty { break }
+            try await journal.tryAgain(unknown.map { messages[$0].id }, of: migration)
             let again = try await transfer.restore(unknown.map { messages[$0] }, to: queue)
             for (index, outcome) in zip(unknown, again) { outcomes[index] = outcome }
         }

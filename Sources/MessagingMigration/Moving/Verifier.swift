@@ -15,8 +15,8 @@ public struct MigrationVerification: Sendable, Hashable {
     public var leftBehind: [StoredMessage.State: [String]]
     /// What is on both sides for the same group, by its id.
     public var onBothSides: [String]
-    /// What is on the new side twice because a crash came while it was being carried over, by consuming it or to a side that
-    /// does not recognise what it has; ids.
+    /// What is on the new side once more for each time that the journal says it may have been written in again, because a
+    /// crash came or an answer did not; ids.
     public var repeated: [String]
     /// What was carried over and may have been handled since, so that its absence proves nothing.
     public var unprovable: Int
@@ -86,14 +86,8 @@ struct Verifier: Sendable {
         let there = Set(found.map { Pair($0) })
         let both = Set(remaining.map { Pair($0) }).intersection(there).map(\.id).sorted()
         var carried = compare(expected, handled, found)
-        // What is taken by consuming it can be there twice without anybody's fault, and where a second copy is not recognised
-        // everything can.
-        let takesTwice = try await to.transfer().limits().restoresAgain != nil
-        let excused =
-            takesTwice
-            ? Set((handled + expected).map(\.id)) : Set(handled.map(\.id)).subtracting(expected.map(\.id))
-        let repeated = carried.duplicate.filter(excused.contains)
-        carried.duplicate.removeAll(where: excused.contains)
+        let (repeated, unexcused) = Self.excused(carried.duplicate, try await journal.copies(of: migration))
+        carried.duplicate = unexcused
         return MigrationVerification(
             carried: carried,
             leftBehind: leftBehind,
@@ -102,6 +96,20 @@ struct Verifier: Sendable {
             unprovable: handled.count,
             refusals: refusals
         )
+    }
+
+    /// Tells the second copies that crashes can have made from those that they cannot.
+    static func excused(_ copies: [String], _ allowed: [String: Int]) -> (repeated: [String], unexcused: [String]) {
+        var (allowed, repeated, unexcused) = (allowed, [String](), [String]())
+        for id in copies {
+            if let left = allowed[id], left > 0 {
+                allowed[id] = left - 1
+                repeated.append(id)
+            } else {
+                unexcused.append(id)
+            }
+        }
+        return (repeated, unexcused)
     }
 
     private struct Pair: Hashable {

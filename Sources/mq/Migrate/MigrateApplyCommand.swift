@@ -66,6 +66,14 @@ struct MigrateApplyCommand: GlobalCommand {
     )
     var patience: Duration = .seconds(600)
 
+    @OptionGroup var limits: LimitOptions
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: ArgumentHelp("Send messages through a queue of their own on the target first, and remove it.")
+    )
+    var canary = true
+
     func validate() throws {
         if let rate, rate < 1 { throw ValidationError("--rate must be at least 1") }
         guard 0...1000 ~= tolerance else { throw ValidationError("--tolerance is 0 to 1000 percent") }
@@ -91,7 +99,9 @@ struct MigrateApplyCommand: GlobalCommand {
                         tolerance: Double(tolerance) / 100,
                         rate: rate,
                         lease: session.setting.lease,
-                        patience: patience
+                        patience: patience,
+                        limits: limits.limits,
+                        sendsCanary: canary
                     ),
                     report: { screen.show($0) }
                 )

@@ -46,6 +46,34 @@ struct JournalOption: ParsableArguments {
     var journal: String?
 }
 
+/// How well the new side must do before more producers go over to it.
+struct LimitOptions: ParsableArguments {
+    @Option(
+        name: .customLong("max-errors"),
+        help: ArgumentHelp(
+            "Let no more producers go over while a larger share of what they publish to the new side fails.",
+            valueName: "percent"
+        )
+    )
+    var maxErrors = 1.0
+
+    @Option(
+        name: .customLong("max-lag"),
+        help: ArgumentHelp(
+            "Let no more producers go over while a group has more messages ready on the new side.",
+            valueName: "number"
+        )
+    )
+    var maxLag: Int?
+
+    func validate() throws {
+        guard 0...100 ~= maxErrors else { throw ValidationError("--max-errors is 0 to 100 percent") }
+        if let maxLag, maxLag < 0 { throw ValidationError("--max-lag must be at least 0") }
+    }
+
+    var limits: MigrationLimits { MigrationLimits(maxErrors: maxErrors / 100, maxLag: maxLag) }
+}
+
 /// Which queue moves, and between which backends.
 struct MigrateOptions: ParsableArguments {
     @Option(help: "The queue.", completion: .queues)

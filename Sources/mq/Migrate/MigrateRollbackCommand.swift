@@ -36,6 +36,8 @@ struct MigrateRollbackCommand: GlobalCommand {
     )
     var patience: Duration = .seconds(600)
 
+    @OptionGroup var limits: LimitOptions
+
     @Flag(help: "Let a migration that goes back go on to the target again.")
     var forward = false
 
@@ -50,7 +52,12 @@ struct MigrateRollbackCommand: GlobalCommand {
                     journal: try MigrationJournal(path: session.setting.journal),
                     from: from,
                     to: to,
-                    options: MigrationOptions(rate: rate, lease: session.setting.lease, patience: patience),
+                    options: MigrationOptions(
+                        rate: rate,
+                        lease: session.setting.lease,
+                        patience: patience,
+                        limits: limits.limits
+                    ),
                     report: { screen.show($0) }
                 )
                 return forward

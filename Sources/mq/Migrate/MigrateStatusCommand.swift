@@ -47,10 +47,16 @@ struct MigrateStatusCommand: GlobalCommand {
             throw MigrationError(.notFound, "there is no migration\(queue.map { " of '\($0)'" } ?? "")")
         }
         var rows: [JSON] = []
-        var table = Table(["QUEUE", "FROM", "TO", "STATE", "OVER", "CARRIED", "REFUSED", "PROCESSES", "BEHIND"])
+        var table = Table([
+            "QUEUE", "FROM", "TO", "STATE", "OVER", "CARRIED", "REFUSED", "PROCESSES", "BEHIND", "FAILING",
+        ])
         for migration in found {
             let counts = try await journal.counts(of: migration)
             let members = migration.isLive ? try await journal.participants(of: migration, now: Date()) : []
+            let lately = members.reduce(into: PublicationCount()) { sum, member in
+                sum.attempted += member.lately.attempted
+                sum.failed += member.lately.failed
+            }
             let behind = members.filter { $0.epoch < migration.epoch }.map(\.name)
             let carried = (counts[.done] ?? 0) + (counts[.removed] ?? 0)
             rows.append(
@@ -59,6 +65,7 @@ struct MigrateStatusCommand: GlobalCommand {
                         ("carried", .integer(carried)), ("open", .integer(counts[.intent] ?? 0)),
                         ("refused", .integer(counts[.refused] ?? 0)), ("processes", .integer(members.count)),
                         ("behind", .array(behind.map { .string($0) })),
+                        ("lately_published", .integer(lately.attempted)), ("lately_failed", .integer(lately.failed)),
                     ]
                 )
             )
@@ -66,6 +73,7 @@ struct MigrateStatusCommand: GlobalCommand {
                 migration.queue, migration.from, migration.to, MigrationReport.words(migration),
                 "\(migration.percent) %", String(carried), String(counts[.refused] ?? 0), String(members.count),
                 behind.isEmpty ? "-" : behind.joined(separator: ", "),
+                lately.failed == 0 ? "-" : "\(lately.failed) of \(lately.attempted)",
             ])
         }
         if global.output.isJSON { return try global.output.document([("migrations", .array(rows))]) }
