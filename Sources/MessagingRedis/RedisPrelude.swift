@@ -6,6 +6,8 @@ struct RedisPrelude {
     private struct Part {
         let name: String
         let text: String
+        /// What it names.
+        let words: Set<String>
     }
 
     private let parts: [Part]
@@ -17,28 +19,50 @@ struct RedisPrelude {
             guard let first = lines.first(where: { $0.hasPrefix("local ") }) else { return nil }
             let words = first.split(whereSeparator: { $0 == " " || $0 == "(" })
             guard let name = words.dropFirst(words.dropFirst().first == "function" ? 2 : 1).first else { return nil }
-            return Part(name: String(name), text: String(part))
+            return Part(name: String(name), text: String(part), words: Self.words(part))
         }
     }
 
     /// Puts before a script what it names, and what that names.
     func completing(_ script: String) -> String {
         var text = script
+        var words = Self.words(script)
         // Those that come later use those that come earlier, never the other way.
-        for part in parts.reversed() where Self.words(text).contains(Substring(part.name)) {
+        for part in parts.reversed() where words.contains(part.name) {
             text = part.text + "\n" + text
+            words.formUnion(part.words)
         }
         return text
     }
 
-    /// The words outside comments.
-    private static func words(_ text: String) -> Set<Substring> {
-        var words: Set<Substring> = []
-        for line in text.split(separator: "\n") {
-            let code = line.firstRange(of: "--").map { line[..<$0.lowerBound] } ?? line
-            words.formUnion(code.split { !($0.isASCII && ($0.isLetter || $0.isNumber) || $0 == "_") })
+    /// The words outside comments; byte by byte, because every process begins with it.
+    private static func words(_ text: some StringProtocol) -> Set<String> {
+        var words: Set<String> = []
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+            var word: [UInt8] = []
+            var last: UInt8 = 0
+            for byte in line {
+                if byte == UInt8(ascii: "-"), last == byte { break }
+                last = byte
+                if isPartOfWord(byte) {
+                    word.append(byte)
+                } else if !word.isEmpty {
+                    words.insert(String(decoding: word, as: UTF8.self))
+                    word.removeAll(keepingCapacity: true)
+                }
+            }
+            if !word.isEmpty { words.insert(String(decoding: word, as: UTF8.self)) }
         }
         return words
+    }
+
+    private static func isPartOfWord(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
     }
 }
 #endif

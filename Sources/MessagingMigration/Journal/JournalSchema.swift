@@ -115,37 +115,32 @@ struct MigrationRow: Codable, FetchableRecord, PersistableRecord {
     }
 }
 
-/// A message on its way as a row.
-struct IntentRow: Decodable, FetchableRecord, TableRecord {
+/// A message on its way as a row; read by hand, because a move has one for each message.
+struct IntentRow: FetchableRecord, TableRecord {
     static let databaseTableName = "intent"
-    static var databaseColumnDecodingStrategy: DatabaseColumnDecodingStrategy { .convertFromSnakeCase }
 
-    var migration: String
-    var leg: Int
-    var id: String
-    var kind: String
-    var groupName: String?
-    var messageId: String
-    var sourceId: String
-    var hash: String
-    var due: Date?
-    var state: String
-    var reason: String?
+    let id: String
+    let state: String
+    /// The message; `nil` when a newer version has written words that this one does not know.
+    let intent: Intent?
 
-    var intent: Intent? {
-        guard let kind = StoredMessage.State(rawValue: kind), let state = Intent.State(rawValue: state) else {
-            return nil
+    init(row: Row) {
+        id = row["id"]
+        state = row["state"]
+        guard let kind = StoredMessage.State(rawValue: row["kind"]), let known = Intent.State(rawValue: state) else {
+            intent = nil
+            return
         }
-        return Intent(
+        intent = Intent(
             id: id,
-            sourceID: sourceId,
+            sourceID: row["source_id"],
             kind: kind,
-            group: groupName,
-            messageID: messageId,
-            hash: hash,
-            due: due,
-            state: state,
-            reason: reason
+            group: row["group_name"],
+            messageID: row["message_id"],
+            hash: row["hash"],
+            due: row["due"],
+            state: known,
+            reason: row["reason"]
         )
     }
 }
