@@ -17,8 +17,8 @@ extension Migrator {
         let counts = try await journal.counts(of: migration)
         return MigrationFacts(
             date: now,
-            behind: participants.filter { $0.epoch < migration.epoch }.map(\.name),
-            silent: participants.filter { $0.expiresAt < told }.map(\.name),
+            behind: participants.filter { !$0.hasLeft && $0.epoch < migration.epoch }.map(\.name),
+            silent: participants.filter { !$0.hasLeft && $0.expiresAt < told }.map(\.name),
             left: left,
             openIntents: (counts[.intent] ?? 0) + (counts[.done] ?? 0),
             lately: participants.reduce(PublicationCount()) { $0 + $1.lately },
@@ -181,13 +181,16 @@ extension Migrator {
         if let definition = try await from.existing(migration.queue) {
             let mapped = Planner.mapped(definition, on: try await to.queue.capabilities())
             try await failpoints.around(.declare) { try await to.queue.declare(mapped) }
-            // Where the queue was before is known to work.
-            if options.sendsCanary, migration.leg == 1 {
+            // Where the queue was at the beginning is known to work.
+            if options.sendsCanary, !migration.isReversed {
                 try await failpoints.around(.canary) {
-                    try await Canary(side: to, clock: clock).sing(migration, like: mapped)
+                    try await Canary(side: to, clock: clock) { try await keepControl(migration) }
+                        .sing(migration, like: mapped)
                 }
             }
         }
+        // The canary takes its time, and who has lost the control meanwhile must not open what another has closed.
+        try await renewControl(migration)
         try await failpoints.around(.open) {
             try await to.transfer().setIntake(isOpen: true, of: migration.queue)
         }

@@ -163,6 +163,32 @@ struct CanaryTests {
         #expect(try await World.contents(world.source).map(\.description).sorted() == kept.sorted())
     }
 
+    @Test(
+        "are sent again after a crash, and again on the way forward after one back",
+        arguments: Failpoint.Side.allCases
+    )
+    func crash(side: Failpoint.Side) async throws {
+        let world = try Pair.memoryMemory.world()
+        let before = try await world.fill(5)
+        let sung = Mutex(0)
+        func migrator(crashing: Bool) throws -> Migrator {
+            try world.migrator(losses: Pair.memoryMemory.losses, sendsCanary: true) { migrator in
+                migrator.failpoints = Failpoints { point in
+                    if crashing, point == Failpoint(.canary, side) { throw Crash() }
+                    if point == Failpoint(.canary, .after) { sung.withLock { $0 += 1 } }
+                }
+            }
+        }
+        await #expect(throws: Crash.self) { _ = try await migrator(crashing: true).apply(World.name) }
+        let second = try migrator(crashing: false)
+        _ = try await second.rollback(World.name)
+        #expect(sung.withLock { $0 } == 0)
+        #expect(try await second.resumeForward(World.name).state == .quarantine)
+        #expect(sung.withLock { $0 } == 1)
+        #expect(try await world.problems(before) == [])
+        #expect(try await world.target.make().queues() == [World.name])
+    }
+
     @Test("what a crash has left is used by the next try and removed")
     func leftOver() async throws {
         let world = try Pair.memoryMemory.world()

@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Messaging
 import MessagingMemory
 import Synchronization
@@ -90,14 +91,93 @@ struct CopiesTests {
         #expect(found.unexcused == ["a", "c"])
     }
 
-    @Test("can be told by a journal that an older version has begun")
+    @Test("that an older version has noted stay excused")
     func olderJournal() async throws {
-        let world = try Pair.memoryMemory.world()
-        let before = try await world.fill(5)
-        _ = try MigrationJournal(path: world.journalPath, creates: true, version: 1)
-        let migrator = try world.migrator(losses: Pair.memoryMemory.losses)
-        #expect(try await migrator.apply(World.name).state == .quarantine)
-        #expect(try await world.problems(before) == [])
-        #expect(try await migrator.verify(World.name).1.isSame)
+        let world = try Self.world()
+        let target = world.target.make()
+        try await target.declare(world.definition())
+        try await world.source.make().declare(world.definition())
+        let migration = Self.migration(world)
+        let older = try MigrationJournal(path: world.journalPath, creates: true, version: 1)
+        try await older.begin(migration)
+        let letter = try await Self.dead("twice", in: target)
+        try await Self.bury("twice", in: target)
+        try await older.write { database in
+            try database.execute(
+                sql: """
+                    INSERT INTO intent (migration, leg, id, kind, group_name, message_id, source_id, hash, state)
+                        VALUES (?, 1, 'n', 'dead', 'billing', 'twice', '1', ?, 'removed')
+                    """,
+                arguments: [migration.id, CanonicalHash(letter.message).description]
+            )
+        }
+        let (_, found) = try await world.migrator(losses: Self.losses).verify(World.name)
+        #expect(found.mismatches == 0)
+        #expect(found.repeated == ["twice"])
+    }
+
+    @Test("that are expected once are not missing once more where a message went over ready and then dead")
+    func readyAndDead() async throws {
+        let world = try Self.world()
+        let target = world.target.make()
+        try await target.declare(world.definition())
+        try await world.source.make().declare(world.definition())
+        let migration = Self.migration(world)
+        let journal = try world.journal()
+        try await journal.begin(migration)
+        let letter = try await Self.dead("both", in: target)
+        let intents = [StoredMessage.State.ready, .dead].map { state in
+            Intent(
+                id: "m.1.\(state.rawValue)",
+                sourceID: state == .dead ? "1" : "",
+                kind: state,
+                group: "billing",
+                messageID: "both",
+                hash: CanonicalHash(letter.message).description,
+                state: .removed
+            )
+        }
+        try await journal.intend(intents, of: migration)
+        let migrator = try world.migrator(losses: Self.losses)
+        let found = try await migrator.verify(World.name).1
+        #expect(found.mismatches == 0 && found.carried.matched == 1)
+        // One that is gone is missing still.
+        _ = try await target.discardDeadLetters([letter.id], of: World.name)
+        #expect(try await migrator.verify(World.name).1.carried.missing == ["both"])
+    }
+
+    private static func migration(_ world: World) -> Migration {
+        Migration(
+            id: "m",
+            queue: World.name,
+            source: world.source.description,
+            target: world.target.description,
+            mode: .bridge,
+            isOrdered: false,
+            lease: .milliseconds(30),
+            date: Date()
+        )
+    }
+
+    /// Lets a message die in the group `billing`, and returns the dead letter.
+    private static func dead(_ id: String, in queue: any MessageQueue) async throws -> DeadLetter {
+        try await bury(id, in: queue)
+        let page = try await queue.deadLetters(of: World.name, matching: .all, after: nil, limit: 10)
+        return try #require(page.elements.first)
+    }
+
+    private static func bury(_ id: String, in queue: any MessageQueue) async throws {
+        let message = World.message(id)
+        let stored = StoredMessage(
+            id: "\(MessageID.make())",
+            state: .dead,
+            group: "billing",
+            message: message,
+            attempts: 1,
+            death: StoredMessage.Death(reason: .rejected, error: "no", failedAt: Date())
+        )
+        let transfer = try #require(queue.transfer)
+        let outcome = try await transfer.restore([stored], to: World.name)[0]
+        #expect(outcome.isConfirmed)
     }
 }

@@ -82,6 +82,84 @@ struct HealthTests {
         #expect(there == Set(confirmed.withLock { $0 }))
     }
 
+    @Test("are heard although they end at once, and only what was told since the last step counts")
+    func facts() async throws {
+        let world = try Pair.memoryMemory.world()
+        try await world.fill(1)
+        let journal = try world.journal()
+        let start = Date()
+        var migration = Migration(
+            id: "m",
+            queue: World.name,
+            source: world.source.description,
+            target: world.target.description,
+            mode: .bridge,
+            isOrdered: false,
+            lease: .seconds(10),
+            date: start.addingTimeInterval(-5)
+        )
+        (migration.state, migration.percent, migration.epoch) = (.switching, 1, 3)
+        try await journal.begin(migration)
+        let migrator = try world.migrator(losses: Pair.memoryMemory.losses)
+        func join(_ id: String, _ epoch: Int, looked seconds: Double, _ failed: Int, hasLeft: Bool) async throws {
+            let row = Participant(
+                id: id,
+                name: id,
+                epoch: epoch,
+                // As who looked then writes it.
+                expiresAt: migration.changedAt.addingTimeInterval(seconds + 10),
+                lately: PublicationCount(attempted: 10, failed: failed),
+                hasLeft: hasLeft
+            )
+            try await journal.join(row, migration)
+        }
+        try await join("early", 3, looked: 4, 1, hasLeft: false)
+        try await join("late", 3, looked: 5.5, 2, hasLeft: false)
+        try await join("behind", 2, looked: 6, 0, hasLeft: false)
+        try await join("gone", 2, looked: 1, 3, hasLeft: true)
+        let facts = try await migrator.facts(migration)
+        #expect(facts.silent == ["early"])
+        #expect(facts.behind == ["behind"])
+        #expect(facts.lately == PublicationCount(attempted: 40, failed: 6))
+    }
+
+    @Test("that fail and end are heard until a lease later")
+    func closing() async throws {
+        let target = MemoryQueue()
+        let world = try World { _ in
+            (
+                .memory("a"),
+                Place(description: "memory:b") { RefusingQueue(base: target.makeClient(), refuses: Shared(true)) }
+            )
+        }
+        try await world.source.make().declare(world.definition())
+        try await target.makeClient().declare(world.definition())
+        let journal = try world.journal()
+        var migration = Migration(
+            id: "m",
+            queue: World.name,
+            source: world.source.description,
+            target: world.target.description,
+            mode: .bridge,
+            isOrdered: false,
+            lease: .seconds(10),
+            date: Date()
+        )
+        (migration.state, migration.percent, migration.epoch) = (.switching, 100, 3)
+        try await journal.begin(migration)
+        for fails in [false, true] {
+            let client = world.follower(nil, "p", lease: .seconds(10))
+            if fails { _ = try await client.publish([World.message("x")], to: World.name) }
+            _ = try await client.statistics(of: World.name)
+            await client.close()
+        }
+        let members = try await journal.participants(of: migration, now: Date())
+        #expect(members.map(\.hasLeft) == [true])
+        #expect(members.first?.lately == PublicationCount(attempted: 1, failed: 1))
+        let later = try await journal.participants(of: migration, now: Date().addingTimeInterval(11))
+        #expect(later.isEmpty)
+    }
+
     @Test("wait while a group has too much to do there, when a bound is given")
     func lag() async throws {
         let world = try Pair.memoryMemory.world()

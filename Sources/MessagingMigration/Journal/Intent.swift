@@ -140,6 +140,8 @@ public struct Participant: Sendable, Hashable {
     public var expiresAt: Date
     /// What became of its publications to the side that the queue goes to, lately.
     public var lately: PublicationCount
+    /// Whether it has ended; then only what became of its publications still counts, until its lease is over.
+    public var hasLeft: Bool
 
     /// Creates a record.
     ///
@@ -149,17 +151,20 @@ public struct Participant: Sendable, Hashable {
     ///   - epoch: The last change of the migration that it follows.
     ///   - expiresAt: Until when it follows it without looking again.
     ///   - lately: What became of its publications to the side that the queue goes to, lately.
+    ///   - hasLeft: Whether it has ended.
     public init(
         id: String,
         name: String,
         epoch: Int,
         expiresAt: Date,
-        lately: PublicationCount = PublicationCount()
+        lately: PublicationCount = PublicationCount(),
+        hasLeft: Bool = false
     ) {
         self.id = id
         self.name = name
         self.epoch = epoch
         self.expiresAt = expiresAt
         self.lately = lately
+        self.hasLeft = hasLeft
     }
 }

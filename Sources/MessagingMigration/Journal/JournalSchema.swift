@@ -40,10 +40,14 @@ extension MigrationJournal {
         """
 
     /// How often something may have been written in on the new side, and what became of publications to it.
+    ///
+    /// How often the version before had written something in nobody knows: its second copies stay excused.
     private static let second = """
         ALTER TABLE intent ADD COLUMN tries INTEGER NOT NULL DEFAULT 1;
+        UPDATE intent SET tries = 65;
         ALTER TABLE participant ADD COLUMN attempted INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE participant ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE participant ADD COLUMN has_left INTEGER NOT NULL DEFAULT 0;
         """
 }
 

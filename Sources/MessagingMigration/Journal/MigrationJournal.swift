@@ -199,12 +199,12 @@ public final class MigrationJournal: Sendable {
         try await write { database in
             try database.execute(
                 sql: """
-                    INSERT OR REPLACE INTO participant (migration, id, name, epoch, expires_at, attempted, failed)
-                        VALUES (?, ?, ?, ?, ?, ?, ?)
+                    INSERT OR REPLACE INTO participant (migration, id, name, epoch, expires_at, attempted, failed, has_left)
+                        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                     """,
                 arguments: [
                     migration.id, participant.id, participant.name, participant.epoch, participant.expiresAt,
-                    participant.lately.attempted, participant.lately.failed,
+                    participant.lately.attempted, participant.lately.failed, participant.hasLeft,
                 ]
             )
         }
@@ -212,11 +212,14 @@ public final class MigrationJournal: Sendable {
 
     func leave(_ participant: String) async throws {
         try await write { database in
-            try database.execute(sql: "DELETE FROM participant WHERE id = ?", arguments: [participant])
+            try database.execute(
+                sql: "DELETE FROM participant WHERE id = ? AND has_left = 0",
+                arguments: [participant]
+            )
         }
     }
 
-    /// Lists the processes that take part.
+    /// Lists the processes that take part, and those that have left and had something to tell.
     ///
     /// - Parameters:
     ///   - migration: The migration.
@@ -235,7 +238,8 @@ public final class MigrationJournal: Sendable {
                     name: $0["name"],
                     epoch: $0["epoch"],
                     expiresAt: $0["expires_at"],
-                    lately: PublicationCount(attempted: $0["attempted"], failed: $0["failed"])
+                    lately: PublicationCount(attempted: $0["attempted"], failed: $0["failed"]),
+                    hasLeft: $0["has_left"]
                 )
             }
         }

@@ -190,6 +190,7 @@ extension MigratingQueue {
         watch?.cancel()
         if !followers.isEmpty, let journal = access.journal {
             // What is not taken back runs out with its lease.
+            for follower in followers.values { try? await follower.leave() }
             try? await journal.leave(participant.id)
         }
         await base.close()

@@ -120,6 +120,18 @@ actor MigrationFollower {
         try await journal.join(row, migration)
     }
 
+    /// Writes down what became of the last publications, when that is not good; whoever fails and ends at once must not go
+    /// unheard.
+    func leave() async throws {
+        guard let migration, migration.isLive, let journal = access.journal else { return }
+        var row = participant
+        row.lately = tally.lately(to: migration.to, at: clock.now())
+        guard row.lately.failed > 0 else { return }
+        (row.epoch, row.hasLeft) = (migration.epoch, true)
+        row.expiresAt = clock.date().addingTimeInterval(access.lease / .seconds(1))
+        try await journal.join(row, migration)
+    }
+
     private func adopt(_ migration: Migration) async -> Bool {
         members.removeAll { $0.consumer?.isClosed ?? true }
         var isFollowed = true

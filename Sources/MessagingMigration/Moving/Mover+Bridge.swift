@@ -72,12 +72,17 @@ extension Mover {
             return deliveries
         }
 
-        func settle(_ deliveries: [Delivery], _ settlement: Settlement) async throws {
-            guard !deliveries.isEmpty else { return }
-            // One whose lease was lost comes again and is recognised then.
-            _ = try await consumer.settle(deliveries.map { SettleRequest($0.receipt, settlement) })
+        /// Settles deliveries.
+        ///
+        /// - Returns: The indices of those that could not be: their leases were lost, and they come again, to us or to others.
+        /// - Throws: `QueueError` when the side cannot be used.
+        @discardableResult
+        func settle(_ deliveries: [Delivery], _ settlement: Settlement) async throws -> [Int] {
+            guard !deliveries.isEmpty else { return [] }
+            let outcomes = try await consumer.settle(deliveries.map { SettleRequest($0.receipt, settlement) })
             let settled = Set(deliveries.map(\.receipt))
             held.withLock { $0.removeAll(where: settled.contains) }
+            return outcomes.indices.filter { outcomes[$0].error != nil }
         }
 
         /// Gives back what is not settled: being carried over is no attempt.
@@ -112,11 +117,14 @@ extension Mover {
             var next = try await ahead
             next.confirmed = try await note(carried.change, next, after: pass.gone)
             try await hands.settle(carried.back, .release)
-            try await failpoints.around(.settle) {
+            let names = again.intents.map(\.id) + carried.change.done
+            let lost = try await failpoints.around(.settle) {
                 try await hands.settle(again.deliveries + carried.settled, .acknowledge)
             }
             if let failure = carried.failure, carried.settled.isEmpty { throw failure }
-            pass.gone = again.intents.map(\.id) + carried.change.done
+            // What could not be settled is on both sides until it comes again and is recognised.
+            try await journal.tryAgain(lost.map { names[$0] }, of: migration)
+            pass.gone = names.indices.filter { !lost.contains($0) }.map { names[$0] }
             pass.moved += pass.gone.count
             try await pace.wait(after: load.deliveries.count)
             if pace.isLimited {

@@ -132,18 +132,22 @@ struct Verifier: Sendable {
         // What may have been handled is right where it still is, and no loss where it is not.
         var present: [Pair: [String]] = [:]
         for message in found { present[Pair(message), default: []].append(message.hash) }
+        // What must be there comes first: a message that went over twice, once ready and once dead, may be there once.
+        for message in expected { Self.take(message, from: &present) }
         var wanted = expected
         for message in handled {
-            guard var hashes = present[Pair(message)] else { continue }
-            if let index = hashes.firstIndex(of: message.hash) {
-                hashes.remove(at: index)
-            } else {
-                hashes.removeFirst()
-            }
-            present[Pair(message)] = hashes.isEmpty ? nil : hashes
-            wanted.append(message)
+            if Self.take(message, from: &present) { wanted.append(message) }
         }
         return SetComparison(expected: wanted, found: found, allowsMore: true)
+    }
+
+    /// Takes one copy of a message away, rather one with the same content than another; says whether there was one.
+    @discardableResult
+    private static func take(_ message: VerifiedMessage, from present: inout [Pair: [String]]) -> Bool {
+        guard var hashes = present[Pair(message)], !hashes.isEmpty else { return false }
+        hashes.remove(at: hashes.firstIndex(of: message.hash) ?? 0)
+        present[Pair(message)] = hashes.isEmpty ? nil : hashes
+        return true
     }
 
     /// What a side holds, state by state and group by group.

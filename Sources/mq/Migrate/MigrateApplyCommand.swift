@@ -68,12 +68,6 @@ struct MigrateApplyCommand: GlobalCommand {
 
     @OptionGroup var limits: LimitOptions
 
-    @Flag(
-        inversion: .prefixedNo,
-        help: ArgumentHelp("Send messages through a queue of their own on the target first, and remove it.")
-    )
-    var canary = true
-
     func validate() throws {
         if let rate, rate < 1 { throw ValidationError("--rate must be at least 1") }
         guard 0...1000 ~= tolerance else { throw ValidationError("--tolerance is 0 to 1000 percent") }
@@ -101,7 +95,7 @@ struct MigrateApplyCommand: GlobalCommand {
                         lease: session.setting.lease,
                         patience: patience,
                         limits: limits.limits,
-                        sendsCanary: canary
+                        sendsCanary: limits.canary
                     ),
                     report: { screen.show($0) }
                 )

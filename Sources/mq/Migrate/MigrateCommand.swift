@@ -66,6 +66,12 @@ struct LimitOptions: ParsableArguments {
     )
     var maxLag: Int?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: ArgumentHelp("Send messages through a queue of their own on the target first, and remove it.")
+    )
+    var canary = true
+
     func validate() throws {
         guard 0...100 ~= maxErrors else { throw ValidationError("--max-errors is 0 to 100 percent") }
         if let maxLag, maxLag < 0 { throw ValidationError("--max-lag must be at least 0") }

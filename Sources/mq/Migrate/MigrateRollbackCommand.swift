@@ -56,7 +56,8 @@ struct MigrateRollbackCommand: GlobalCommand {
                         rate: rate,
                         lease: session.setting.lease,
                         patience: patience,
-                        limits: limits.limits
+                        limits: limits.limits,
+                        sendsCanary: limits.canary
                     ),
                     report: { screen.show($0) }
                 )

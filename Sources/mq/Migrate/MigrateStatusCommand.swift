@@ -57,13 +57,14 @@ struct MigrateStatusCommand: GlobalCommand {
                 sum.attempted += member.lately.attempted
                 sum.failed += member.lately.failed
             }
-            let behind = members.filter { $0.epoch < migration.epoch }.map(\.name)
+            let present = members.filter { !$0.hasLeft }
+            let behind = present.filter { $0.epoch < migration.epoch }.map(\.name)
             let carried = (counts[.done] ?? 0) + (counts[.removed] ?? 0)
             rows.append(
                 .object(
                     MigrationReport.members(migration) + [
                         ("carried", .integer(carried)), ("open", .integer(counts[.intent] ?? 0)),
-                        ("refused", .integer(counts[.refused] ?? 0)), ("processes", .integer(members.count)),
+                        ("refused", .integer(counts[.refused] ?? 0)), ("processes", .integer(present.count)),
                         ("behind", .array(behind.map { .string($0) })),
                         ("lately_published", .integer(lately.attempted)), ("lately_failed", .integer(lately.failed)),
                     ]
@@ -71,7 +72,7 @@ struct MigrateStatusCommand: GlobalCommand {
             )
             table.rows.append([
                 migration.queue, migration.from, migration.to, MigrationReport.words(migration),
-                "\(migration.percent) %", String(carried), String(counts[.refused] ?? 0), String(members.count),
+                "\(migration.percent) %", String(carried), String(counts[.refused] ?? 0), String(present.count),
                 behind.isEmpty ? "-" : behind.joined(separator: ", "),
                 lately.failed == 0 ? "-" : "\(lately.failed) of \(lately.attempted)",
             ])
