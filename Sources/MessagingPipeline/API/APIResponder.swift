@@ -135,8 +135,10 @@ struct APIResponder: HTTPResponder {
             status: .ok,
             headers: headers,
             body: ResponseBody { writer in
-                try await request.body.consumeWithCancellationOnInboundClose { _ in
+                try await request.body.consumeWithCancellationOnInboundClose { rest in
                     try await withGracefulShutdownHandler {
+                        // Hummingbird 2.28.1 ends the process when we end before it has read the end of the request.
+                        for try await _ in rest {}
                         try await stream.write(to: &writer)
                     } onGracefulShutdown: {
                         stream.stop()
