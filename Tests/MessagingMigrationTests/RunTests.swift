@@ -156,7 +156,7 @@ struct RunTests {
         let kept = try await client.consume(World.name, group: "billing", consumer: "c")
         let other = try await client.consume(World.name, group: "shipping", consumer: "c")
         await kept.close()
-        let migrator = try world.migrator(patience: .seconds(5), losses: Pair.memoryMemory.losses)
+        let migrator = try world.migrator(patience: .seconds(30), losses: Pair.memoryMemory.losses)
         #expect(try await migrator.apply(World.name).state == .quarantine)
         #expect(try await world.problems(before) == [])
         await other.close()
