@@ -273,14 +273,19 @@ extension Conformance {
             guard case .accepted = outcome else { throw ConformanceFailure("restoring said \(outcome)") }
         }
         let first = try await stage.stage.takeOne(from: consumer)
-        try expectEqual(first.message.id, late.message.id, "what was due in the meantime")
+        // On a machine that stood still until then all three are due, in any order.
+        if harness.now - start < stage.later - .milliseconds(5) {
+            try expectEqual(first.message.id, late.message.id, "what was due in the meantime")
+        }
         try await consumer.acknowledge(first)
         let rest = try await stage.stage.take(2, from: consumer)
         let took = harness.now - start
         // A clock of the broker's own may be a little ahead.
         try expect(took >= stage.later - .milliseconds(5), "it came after \(took)")
-        try expectEqual(Set(rest.map(\.message.id)), [retry.message.id, schedule.message.id], "what came")
-        let attempt = rest.first { $0.message.id == retry.message.id }?.attempt
+        let all = [first] + rest
+        let expected = [late.message.id, retry.message.id, schedule.message.id]
+        try expectEqual(Set(all.map(\.message.id)), Set(expected), "what came")
+        let attempt = all.first { $0.message.id == retry.message.id }?.attempt
         try expectEqual(attempt, 2, "the attempt of the retry")
         try await stage.stage.settle(rest, by: consumer)
         if let others {
