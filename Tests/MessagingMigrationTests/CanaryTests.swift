@@ -193,16 +193,7 @@ struct CanaryTests {
     func leftOver() async throws {
         let world = try Pair.memoryMemory.world()
         let before = try await world.fill(5)
-        let migration = Migration(
-            id: "0123456789",
-            queue: World.name,
-            source: world.source.description,
-            target: world.target.description,
-            mode: .bridge,
-            isOrdered: false,
-            lease: .milliseconds(30),
-            date: Date()
-        )
+        let migration = world.migration("0123456789", lease: .milliseconds(30))
         let left = Canary.name(of: migration)
         #expect(left == "orders.canary-23456789")
         let queue = world.target.make()

@@ -97,7 +97,7 @@ struct CopiesTests {
         let target = world.target.make()
         try await target.declare(world.definition())
         try await world.source.make().declare(world.definition())
-        let migration = Self.migration(world)
+        let migration = world.migration("m")
         let older = try MigrationJournal(path: world.journalPath, creates: true, version: 1)
         try await older.begin(migration)
         let letter = try await Self.dead("twice", in: target)
@@ -122,7 +122,7 @@ struct CopiesTests {
         let target = world.target.make()
         try await target.declare(world.definition())
         try await world.source.make().declare(world.definition())
-        let migration = Self.migration(world)
+        let migration = world.migration("m")
         let journal = try world.journal()
         try await journal.begin(migration)
         let letter = try await Self.dead("both", in: target)
@@ -144,19 +144,6 @@ struct CopiesTests {
         // One that is gone is missing still.
         _ = try await target.discardDeadLetters([letter.id], of: World.name)
         #expect(try await migrator.verify(World.name).1.carried.missing == ["both"])
-    }
-
-    private static func migration(_ world: World) -> Migration {
-        Migration(
-            id: "m",
-            queue: World.name,
-            source: world.source.description,
-            target: world.target.description,
-            mode: .bridge,
-            isOrdered: false,
-            lease: .milliseconds(30),
-            date: Date()
-        )
     }
 
     /// Lets a message die in the group `billing`, and returns the dead letter.

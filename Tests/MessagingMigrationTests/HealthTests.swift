@@ -88,16 +88,7 @@ struct HealthTests {
         try await world.fill(1)
         let journal = try world.journal()
         let start = Date()
-        var migration = Migration(
-            id: "m",
-            queue: World.name,
-            source: world.source.description,
-            target: world.target.description,
-            mode: .bridge,
-            isOrdered: false,
-            lease: .seconds(10),
-            date: start.addingTimeInterval(-5)
-        )
+        var migration = world.migration("m", lease: .seconds(10), at: start.addingTimeInterval(-5))
         (migration.state, migration.percent, migration.epoch) = (.switching, 1, 3)
         try await journal.begin(migration)
         let migrator = try world.migrator(losses: Pair.memoryMemory.losses)
@@ -135,16 +126,7 @@ struct HealthTests {
         try await world.source.make().declare(world.definition())
         try await target.makeClient().declare(world.definition())
         let journal = try world.journal()
-        var migration = Migration(
-            id: "m",
-            queue: World.name,
-            source: world.source.description,
-            target: world.target.description,
-            mode: .bridge,
-            isOrdered: false,
-            lease: .seconds(10),
-            date: Date()
-        )
+        var migration = world.migration("m", lease: .seconds(10))
         (migration.state, migration.percent, migration.epoch) = (.switching, 100, 3)
         try await journal.begin(migration)
         for fails in [false, true] {

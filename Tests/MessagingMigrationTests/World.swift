@@ -112,6 +112,20 @@ final class World: Sendable {
         return migrator
     }
 
+    /// A migration between the two, for tests that write it into the journal themselves.
+    func migration(_ id: String, lease: Duration = .milliseconds(30), at date: Date = Date()) -> Migration {
+        Migration(
+            id: id,
+            queue: Self.name,
+            source: source.description,
+            target: target.description,
+            mode: .bridge,
+            isOrdered: false,
+            lease: lease,
+            date: date
+        )
+    }
+
     /// A client that follows migrations.
     func follower(
         _ home: Place? = nil,
