@@ -89,7 +89,7 @@ final class AdminChannel: ConnectionRole {
     }
 
     private func connect() throws(QueueError) {
-        let made = try AMQPConnection(configuration, purpose: "administration")
+        let made = try AMQPConnection(configuration, purpose: "administration", readsRoutingKeys: true)
         connection = made
         generation += 1
         server = (made.serverProduct, made.serverVersion, made.frameMax)
@@ -210,21 +210,51 @@ final class AdminChannel: ConnectionRole {
         }
     }
 
-    /// Asks for single messages; fewer come when the queue is empty.
-    func get(_ queue: String, atMost count: Int) throws(QueueError) -> [IncomingMessage] {
-        deadline = max(deadline, QueueClock.system.now() + configuration.commandTimeout)
-        for _ in 0..<count { try send(.get(queue: queue)) }
-        var answers = 0
-        while answers < count {
-            switch try event() {
-            case .empty: answers += 1
-            case .message(let message) where message.isAnswer: answers += 1
-            default: break
+    /// Subscribes for as many messages as a queue is said to have and shows them; they stay held, and so does the
+    /// subscription.
+    ///
+    /// Not by asking for single ones, each of which is a command of its own in the log of a quorum queue. Fewer come when some
+    /// became due, or were taken by others, since they were counted.
+    ///
+    /// - Parameters:
+    ///   - queue: The queue.
+    ///   - tag: The name of the subscription.
+    ///   - count: How many messages it is for, 1 to 65535.
+    ///   - visit: What to do with a message.
+    /// - Returns: How many came.
+    /// - Throws: `QueueError` when the broker does not answer, or what the closure throws.
+    func take(
+        from queue: String,
+        tag: String,
+        count: Int,
+        _ visit: (IncomingMessage) throws(QueueError) -> Void
+    ) throws(QueueError) -> Int {
+        try calls([.prefetch(UInt16(count)), .consume(queue: queue, tag: tag)])
+        var seen = 0
+        while seen < count {
+            if let message = arrived.popFirst() {
+                seen += 1
+                try visit(message)
+                deadline = max(deadline, QueueClock.system.now() + configuration.commandTimeout)
+            } else if try event(within: Self.quiet) == nil, try counts([queue])[0]?.messages == 0, arrived.isEmpty {
+                break
             }
         }
-        defer { arrived.removeAll() }
-        return Array(arrived)
+        return seen
     }
+
+    /// How many messages are ready in a queue.
+    ///
+    /// - Throws: `QueueError` also when its leader is silent.
+    func ready(in queue: String) throws(QueueError) -> Int {
+        guard let count = try counts([queue])[0] else {
+            throw QueueError(.unavailable, "the leader of '\(queue)' does not answer RabbitMQ; try again")
+        }
+        return count.messages
+    }
+
+    /// How long nothing comes before a queue is asked whether it has anything left.
+    private static let quiet: Duration = .milliseconds(250)
 
     private func readAll() throws(QueueError) {
         while let event = try connection?.next() { try take(event) }
@@ -233,15 +263,25 @@ final class AdminChannel: ConnectionRole {
     /// Waits for the next event; the deadline is the job's.
     private func event() throws(QueueError) -> AMQPEvent {
         while true {
+            if let event = try event(within: configuration.heartbeat / 2) { return event }
+        }
+    }
+
+    /// Waits for the next event for some time; the deadline is the job's.
+    private func event(within time: Duration) throws(QueueError) -> AMQPEvent? {
+        let end = QueueClock.system.now() + time
+        while true {
             guard let connection else { throw lost }
             if let event = try connection.next() {
                 try take(event)
                 return event
             }
-            let left = deadline - QueueClock.system.now()
-            guard left > .zero else {
+            let now = QueueClock.system.now()
+            guard now < deadline else {
                 throw QueueError(.unavailable, "RabbitMQ at \(configuration.endpoint) did not answer in time")
             }
+            guard now < end else { return nil }
+            let left = min(deadline, end) - now
             var polled = pollfd(fd: connection.socket, events: Int16(POLLIN), revents: 0)
             _ = poll(&polled, 1, Int32(clamping: min(left, configuration.heartbeat / 2).milliseconds))
         }

@@ -128,6 +128,9 @@ extension RabbitMQQueue {
         }
     }
 
+    /// The most that AMQP lets a subscription hold.
+    private static let mostHeld = 65535
+
     /// Looks through the delay levels, from the top down as the messages go.
     ///
     /// Those of other queues are shown as well; what becomes due in a level meanwhile goes on when the look at it ends.
@@ -142,13 +145,12 @@ extension RabbitMQQueue {
             let now = UnixTime.milliseconds()
             for level in (0..<DelayPlan.levels).reversed() {
                 var seen = 0
-                var isEmpty = false
-                while !isEmpty, seen < 65535 {
-                    let size = seen == 0 ? 8 : 256
-                    let found = try channel.get(DelayPlan.name(level), atMost: size)
-                    seen += found.count
-                    isEmpty = found.count < size
-                    for message in found {
+                while seen < Self.mostHeld {
+                    let source = DelayPlan.name(level)
+                    let size = min(try channel.ready(in: source), Self.mostHeld - seen)
+                    if size == 0 { break }
+                    let tag = "look-\(seen)"
+                    seen += try channel.take(from: source, tag: tag, count: size) { (message) throws(QueueError) in
                         let stored = TransferPlan.later(message, level: level, routes, now: now)
                         if let stored, stored.state == state, stored.group == group { rows.add(stored) }
                     }

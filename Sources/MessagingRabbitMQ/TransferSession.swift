@@ -30,8 +30,8 @@ final class TransferSession: Sendable {
     private static let most = 10_000
     /// As many dead letters are looked at first; four times as many in each round.
     private static let firstRound = 256
-    /// As many messages of each level are looked at first, and at most.
-    private static let batches = (first: 8, most: 256)
+    /// As many messages of each level are looked at first at least; twice as many in each round.
+    private static let smallest = 16
     /// As many acknowledgements reach a queue for certain when the channel ends; its room is 32.
     private static let fewAcknowledgements = 20
     /// How long a queue is asked for what was given back to it.
@@ -142,10 +142,7 @@ final class TransferSession: Sendable {
         var others: [UInt64: String] = [:]
         var size = firstRound
         while !missing.isEmpty {
-            guard let there = try channel.counts([source])[0] else {
-                throw QueueError(.unavailable, "the leader of '\(source)' does not answer RabbitMQ; try again")
-            }
-            let count = min(there.messages, size, 65535)
+            let count = min(try channel.ready(in: source), size, 65535)
             if count == 0 { break }
             let tag = "reserve-\(MessageID.make())"
             try channel.calls([.prefetch(UInt16(count)), .consume(queue: source, tag: tag)])
@@ -179,14 +176,20 @@ final class TransferSession: Sendable {
         var missing = ids
         var others: [UInt64: String] = [:]
         for _ in 0..<2 where !missing.isEmpty {
+            var batch = max(Self.smallest, missing.count)
             var open = levels
-            var batch = batches.first
             while !open.isEmpty, !missing.isEmpty {
-                for level in open where !missing.isEmpty {
+                let counts = try channel.counts(open.map(DelayPlan.name))
+                if counts.contains(where: { $0 == nil }) {
+                    throw QueueError(.unavailable, "the leader of a delay level does not answer RabbitMQ; try again")
+                }
+                let ready = zip(open, counts).map { ($0, $1?.messages ?? 0) }.filter { $1 > 0 }
+                open = ready.map(\.0)
+                for (level, count) in ready where !missing.isEmpty {
                     let source = DelayPlan.name(level)
-                    let found = try channel.get(source, atMost: batch)
-                    if found.count < batch { open.removeAll { $0 == level } }
-                    for message in found {
+                    let tag = "reserve-\(MessageID.make())"
+                    let size = min(count, batch)
+                    _ = try channel.take(from: source, tag: tag, count: size) { (message) throws(QueueError) in
                         let stored = TransferPlan.later(message, level: level, routes, now: now)
                         if let stored, ids.contains(stored.id) {
                             held[stored.id, default: []].append(Held(tag: message.tag, source: source, stored: stored))
@@ -195,8 +198,11 @@ final class TransferSession: Sendable {
                             others[message.tag] = source
                         }
                     }
+                    // One that is not used up, because something became due in between, may end the channel: then
+                    // everything is back where it was.
+                    try channel.call(.cancel(tag: tag))
                 }
-                batch = min(batch * 2, batches.most)
+                batch = min(batch * 2, Self.most)
             }
         }
         try giveBack(others, channel)

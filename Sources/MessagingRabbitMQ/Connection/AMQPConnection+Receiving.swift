@@ -91,12 +91,13 @@ extension AMQPConnection {
             let deliver = load(amqp_basic_deliver_t.self)
             let purpose = Purpose.delivery(tag: deliver.delivery_tag, isAnswer: false)
             partial = Partial(purpose: purpose)
+            if readsRoutingKeys { partial?.routingKey = AMQPMemory.text(deliver.routing_key) }
             return nil
         case MQ_BASIC_GET_OK:
             let found = load(amqp_basic_get_ok_t.self)
             let purpose = Purpose.delivery(tag: found.delivery_tag, isAnswer: true)
             partial = Partial(purpose: purpose)
-            partial?.routingKey = AMQPMemory.text(found.routing_key)
+            if readsRoutingKeys { partial?.routingKey = AMQPMemory.text(found.routing_key) }
             return nil
         case MQ_BASIC_RETURN:
             let back = load(amqp_basic_return_t.self)

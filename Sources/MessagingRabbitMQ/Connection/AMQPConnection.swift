@@ -27,6 +27,8 @@ final class AMQPConnection {
     var arena = Arena()
     /// What was published and has not been written to the socket.
     var outgoing: PublishBuffer
+    /// Whether messages say what they were published with; a consumer does not need it.
+    let readsRoutingKeys: Bool
     /// The channel that the last event was about.
     var current: amqp_channel_t = channel
     /// A message on that channel whose parts have not all come.
@@ -60,7 +62,11 @@ final class AMQPConnection {
     }
 
     /// Connects, encrypts, logs in and opens the channel's connection; blocks for at most the connect timeout per step.
-    init(_ configuration: RabbitMQConfiguration, purpose: String) throws(QueueError) {
+    init(
+        _ configuration: RabbitMQConfiguration,
+        purpose: String,
+        readsRoutingKeys: Bool = false
+    ) throws(QueueError) {
         guard let state = amqp_new_connection() else {
             throw QueueError(.unavailable, "there is no memory for a connection")
         }
@@ -72,6 +78,7 @@ final class AMQPConnection {
             throw error
         }
         self.state = state
+        self.readsRoutingKeys = readsRoutingKeys
         endpoint = configuration.endpoint
         isEncrypted = configuration.tls != nil
         writeLimit = configuration.commandTimeout

@@ -64,7 +64,7 @@ final class IncomingMessage: Sendable {
     let isAnswer: Bool
     let properties: AMQPProperties
     let body: [UInt8]
-    /// What it was published with, of the answer to a `get`.
+    /// What it was published with, on a connection that reads it.
     let routingKey: String
 
     init(tag: UInt64, isAnswer: Bool, properties: AMQPProperties, body: [UInt8], routingKey: String = "") {
