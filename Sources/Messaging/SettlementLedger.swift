@@ -24,51 +24,44 @@ public struct SettlementLedger: Sendable {
         case failed
     }
 
-    /// How many ended deliveries are remembered, to tell "settled before" from "never yours".
+    /// How many ended deliveries are remembered at least, and half of how many at most, to tell "settled before" from "never
+    /// yours".
     private static let remembered = 4096
 
     private enum State: UInt8 {
-        case held, settling, ended
+        case held, settling
     }
 
-    /// What is held, and the latest of what has ended: a delivery goes through its states in one place.
+    /// What is held: few, which the processor keeps at hand.
     private var states: [Receipt: State] = [:]
-    private var order: [Receipt] = []
-    private var oldest = 0
+    /// The latest of what has ended, and what ended before those; forgotten together, not one by one.
+    private var ended: (late: Set<Receipt>, early: Set<Receipt>) = ([], [])
 
     /// How many deliveries are held or settling.
-    package private(set) var heldCount = 0
+    package var heldCount: Int { states.count }
 
     /// Creates the ledger of a consumer that holds nothing.
     public init() {}
 
     /// The deliveries that are held or settling.
-    package var held: [Receipt] { states.filter { $0.value != .ended }.map(\.key) }
+    package var held: [Receipt] { Array(states.keys) }
 
     /// Tells whether a delivery is held or settling.
-    package func holds(_ receipt: Receipt) -> Bool {
-        switch states[receipt] {
-        case .held?, .settling?: true
-        case .ended?, nil: false
-        }
-    }
+    package func holds(_ receipt: Receipt) -> Bool { states[receipt] != nil }
 
     /// Notes that a delivery was handed over.
     ///
     /// - Parameter receipt: Its receipt.
-    public mutating func handOver(_ receipt: Receipt) {
-        switch states.updateValue(.held, forKey: receipt) {
-        case .held?, .settling?: break
-        case .ended?, nil: heldCount += 1
-        }
-    }
+    public mutating func handOver(_ receipt: Receipt) { states[receipt] = .held }
 
     /// Decides whether a settlement may go to the broker.
     ///
     /// - Parameter receipt: The delivery's receipt.
     /// - Returns: Whether it may; ``end(_:_:)`` must follow then.
     public mutating func begin(_ receipt: Receipt) -> Start {
-        guard let index = states.index(forKey: receipt) else { return .leaseLost }
+        guard let index = states.index(forKey: receipt) else {
+            return ended.late.contains(receipt) || ended.early.contains(receipt) ? .alreadySettled : .leaseLost
+        }
         guard states.values[index] == .held else { return .alreadySettled }
         states.values[index] = .settling
         return .proceed
@@ -110,29 +103,25 @@ public struct SettlementLedger: Sendable {
 
     /// Forgets a delivery whose lease is known to be lost.
     package mutating func lose(_ receipt: Receipt) {
-        guard holds(receipt) else { return }
-        states[receipt] = nil
-        heldCount -= 1
+        guard states.removeValue(forKey: receipt) != nil else { return }
+        // It may have ended once, and have been handed over again.
+        ended.late.remove(receipt)
+        ended.early.remove(receipt)
     }
 
     /// Takes everything that is held and not settling, for closing.
     package mutating func takeAll() -> [Receipt] {
         let receipts = states.filter { $0.value == .held }.map(\.key)
-        for receipt in receipts { states[receipt] = nil }
-        heldCount -= receipts.count
+        for receipt in receipts { lose(receipt) }
         return receipts
     }
 
     private mutating func settled(_ receipt: Receipt) {
-        switch states.updateValue(.ended, forKey: receipt) {
-        case .ended?: return
-        case .held?, .settling?: heldCount -= 1
-        case nil: break
+        states[receipt] = nil
+        if ended.late.count == Self.remembered {
+            swap(&ended.late, &ended.early)
+            ended.late.removeAll(keepingCapacity: true)
         }
-        guard order.count == Self.remembered else { return order.append(receipt) }
-        // What has been handed over again since is not forgotten.
-        if let index = states.index(forKey: order[oldest]), states.values[index] == .ended { states.remove(at: index) }
-        order[oldest] = receipt
-        oldest = (oldest + 1) % Self.remembered
+        ended.late.insert(receipt)
     }
 }

@@ -218,7 +218,7 @@ final class AdminChannel: ConnectionRole {
     ///
     /// - Parameters:
     ///   - queue: The queue.
-    ///   - tag: The name of the subscription.
+    ///   - tag: The name of the subscription, which no other on the channel has.
     ///   - count: How many messages it is for, 1 to 65535.
     ///   - visit: What to do with a message.
     /// - Returns: How many came.
@@ -231,7 +231,8 @@ final class AdminChannel: ConnectionRole {
     ) throws(QueueError) -> Int {
         try calls([.prefetch(UInt16(count)), .consume(queue: queue, tag: tag)])
         var seen = 0
-        while seen < count {
+        // More come when a subscription before this one was not used up.
+        while seen < count || !arrived.isEmpty {
             if let message = arrived.popFirst() {
                 seen += 1
                 try visit(message)

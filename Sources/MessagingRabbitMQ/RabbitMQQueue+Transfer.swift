@@ -149,7 +149,7 @@ extension RabbitMQQueue {
                     let source = DelayPlan.name(level)
                     let size = min(try channel.ready(in: source), Self.mostHeld - seen)
                     if size == 0 { break }
-                    let tag = "look-\(seen)"
+                    let tag = "look-\(MessageID.make())"
                     seen += try channel.take(from: source, tag: tag, count: size) { (message) throws(QueueError) in
                         let stored = TransferPlan.later(message, level: level, routes, now: now)
                         if let stored, stored.state == state, stored.group == group { rows.add(stored) }

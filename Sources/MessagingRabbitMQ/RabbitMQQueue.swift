@@ -214,11 +214,4 @@ public final class RabbitMQQueue: MessageQueue {
         await administration.close()
     }
 }
-
-extension Array {
-    /// Cuts the array into parts of a size.
-    func split(by size: Int) -> [[Element]] {
-        stride(from: 0, to: count, by: size).map { Array(self[$0..<Swift.min($0 + size, count)]) }
-    }
-}
 #endif

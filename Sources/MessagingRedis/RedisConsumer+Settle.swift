@@ -67,7 +67,7 @@ extension RedisConsumer {
         state.withLockedValue { state in
             for (position, (index, request)) in step.requests.enumerated() {
                 let answer = position < answers.count ? answers[position] : 0
-                let wasUnknown = state.unknown.remove(request.receipt) != nil
+                let wasUnknown = !state.unknown.isEmpty && state.unknown.remove(request.receipt) != nil
                 if answer == 1 {
                     state.ledger.end(request.receipt, .settled)
                     outcomes[index] = .settled

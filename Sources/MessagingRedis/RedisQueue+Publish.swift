@@ -2,9 +2,11 @@
 import Messaging
 
 extension RedisQueue {
-    /// The largest number of messages of one script call: it keeps Redis from serving others while it runs, and the next one
-    /// is written meanwhile.
-    private static let chunkCount = 128
+    /// The largest number of messages of one script call: it keeps Redis from serving others while it runs.
+    static let chunkCount = 128
+    /// How many the first call of a publication has, so that Redis begins while the others are written; each has twice as
+    /// many as the one before.
+    private static let firstChunk = 16
     /// The largest number of bytes of one script call.
     private static let chunkBytes = 1 << 20
     /// How many bytes are on their way before their confirmations are awaited.
@@ -18,7 +20,7 @@ extension RedisQueue {
         var chunks: [Range<Int>] = []
         var window = 0
         var isFirst = true
-        for chunk in Self.chunks(messages) {
+        for chunk in Self.chunks(messages, first: Self.firstChunk) {
             chunks.append(chunk)
             window += messages[chunk].reduce(0) { $0 + $1.body.count }
             if window >= Self.windowBytes || chunk.upperBound == messages.count {
@@ -29,16 +31,18 @@ extension RedisQueue {
         return outcomes.map { $0 ?? .refused(QueueError(.brokerError, "Redis sent no outcome", queue: queue)) }
     }
 
-    /// Cuts a batch into script calls.
-    static func chunks(_ messages: [Message]) -> [Range<Int>] {
+    /// Cuts a batch into script calls, the first of which has at most so many messages.
+    static func chunks(_ messages: [Message], first: Int) -> [Range<Int>] {
         var chunks: [Range<Int>] = []
         var start = 0
         var bytes = 0
+        var count = first
         for index in messages.indices {
             let size = messages[index].body.count
-            if index > start, index - start >= chunkCount || bytes + size > chunkBytes {
+            if index > start, index - start >= count || bytes + size > chunkBytes {
                 chunks.append(start..<index)
                 (start, bytes) = (index, 0)
+                count = min(count * 2, chunkCount)
             }
             bytes += size
         }

@@ -116,7 +116,7 @@ extension RedisQueue {
             TransferPlan.problem(stored, maxBodyBytes: limit, queue: queue).map { PublishOutcome.refused($0) }
         }
         let sound = outcomes.indices.filter { outcomes[$0] == nil }
-        for chunk in Self.chunks(sound.map { messages[$0].message }) {
+        for chunk in Self.chunks(sound.map { messages[$0].message }, first: Self.chunkCount) {
             let indices = sound[chunk]
             let failure: QueueError
             do throws(QueueError) {

@@ -220,11 +220,11 @@ struct WireFormatTests {
     @Test("large publishes are cut into bounded chunks that cover everything in order")
     func chunks() {
         func cut(_ sizes: [Int]) -> [Range<Int>] {
-            RedisQueue.chunks(sizes.map { Message(body: Array(repeating: 0, count: $0), id: "1") })
+            RedisQueue.chunks(sizes.map { Message(body: Array(repeating: 0, count: $0), id: "1") }, first: 16)
         }
         #expect(cut([]) == [])
         #expect(cut([5]) == [0..<1])
-        #expect(cut(Array(repeating: 1, count: 300)) == [0..<128, 128..<256, 256..<300])
+        #expect(cut(Array(repeating: 1, count: 300)) == [0..<16, 16..<48, 48..<112, 112..<240, 240..<300])
         #expect(cut([1 << 20, 1, 1]) == [0..<1, 1..<3])
         #expect(cut([1, 2 << 20, 1]) == [0..<1, 1..<2, 2..<3])
     }

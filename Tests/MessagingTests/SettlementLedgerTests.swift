@@ -58,7 +58,22 @@ struct SettlementLedgerTests {
         #expect(ledger.takeAll().isEmpty)
     }
 
-    @Test("only the last 4,096 settled receipts are remembered")
+    @Test("what is handed over again is nobody's settled delivery any more, whatever became of it before")
+    func again() {
+        var ledger = SettlementLedger()
+        ledger.handOver(receipt(1))
+        _ = ledger.begin(receipt(1))
+        ledger.end(receipt(1), .settled)
+        ledger.handOver(receipt(1))
+        #expect(ledger.heldCount == 1)
+        #expect(ledger.begin(receipt(1)) == .proceed)
+        #expect(ledger.begin(receipt(1)) == .alreadySettled)
+        ledger.end(receipt(1), .failed)
+        ledger.lose(receipt(1))
+        #expect(ledger.begin(receipt(1)) == .leaseLost)
+    }
+
+    @Test("at least the last 4,096 settled receipts are remembered, and at most twice as many")
     func bounded() {
         var ledger = SettlementLedger()
         for number in 0..<10_000 as Range<UInt64> {
@@ -67,7 +82,8 @@ struct SettlementLedgerTests {
             ledger.end(receipt(number), .settled)
         }
         #expect(ledger.heldCount == 0)
+        #expect(ledger.held.isEmpty)
         let remembered = (0..<10_000 as Range<UInt64>).filter { ledger.begin(receipt($0)) == .alreadySettled }
-        #expect(remembered == Array(5904..<10_000))
+        #expect(remembered == Array(4096..<10_000))
     }
 }

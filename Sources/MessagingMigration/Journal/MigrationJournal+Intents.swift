@@ -8,7 +8,7 @@ extension MigrationJournal {
     func intend(_ intents: [Intent], removed: [String] = [], of migration: Migration) async throws {
         try await write { database in
             try Self.mark(removed, .removed, nil, migration, database)
-            for intent in intents { try Self.insert(intent, migration, database) }
+            try Self.insert(intents, migration, database)
         }
     }
 
@@ -27,39 +27,60 @@ extension MigrationJournal {
             for refusal in change.refused {
                 try Self.mark([refusal.id], .refused, refusal.reason, migration, database)
             }
-            var confirmed: Set<String> = []
-            let state = try database.cachedStatement(
-                sql: "SELECT state FROM intent WHERE migration = ? AND leg = ? AND id = ?"
-            )
-            for intent in change.intents {
-                let known = try String.fetchOne(state, arguments: [migration.id, migration.leg, intent.id])
-                switch known.flatMap({ Intent.State(rawValue: $0) }) {
-                case .done, .removed: confirmed.insert(intent.id)
-                case .intent, .left, .refused, nil: try Self.insert(intent, migration, database)
-                }
-            }
+            let confirmed = try Self.confirmed(change.intents.map(\.id), migration, database)
+            try Self.insert(change.intents.filter { !confirmed.contains($0.id) }, migration, database)
             return confirmed
         }
     }
 
-    /// Writes an intent; by hand, because a move writes one for each message.
-    private static func insert(_ intent: Intent, _ migration: Migration, _ database: Database) throws {
-        let insert = try database.cachedStatement(
-            sql: """
-                INSERT INTO intent
-                    (migration, leg, id, kind, group_name, message_id, source_id, hash, due, state, reason)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                    ON CONFLICT (migration, leg, id) DO UPDATE SET
-                        kind = excluded.kind, group_name = excluded.group_name, source_id = excluded.source_id,
-                        due = excluded.due, state = excluded.state, reason = excluded.reason, tries = tries + 1
-                """
-        )
-        try insert.execute(
-            arguments: [
-                migration.id, migration.leg, intent.id, intent.kind.rawValue, intent.group, intent.messageID,
-                intent.sourceID, intent.hash, intent.due, intent.state.rawValue, intent.reason,
-            ]
-        )
+    /// As many messages as one statement is about: what it costs to begin one is shared, and few statements differ.
+    private static let batch = MigrationSide.window
+
+    /// Which of these the new side has confirmed before.
+    private static func confirmed(
+        _ ids: [String],
+        _ migration: Migration,
+        _ database: Database
+    ) throws -> Set<String> {
+        var confirmed: Set<String> = []
+        for part in ids.split(by: batch) {
+            let select = try database.cachedStatement(
+                sql: """
+                    SELECT id FROM intent WHERE migration = ? AND leg = ? AND id IN (\(databaseQuestionMarks(count: part.count)))
+                        AND state IN ('\(Intent.State.done.rawValue)', '\(Intent.State.removed.rawValue)')
+                    """
+            )
+            var arguments: StatementArguments = [migration.id, migration.leg]
+            arguments += StatementArguments(part)
+            confirmed.formUnion(try String.fetchSet(select, arguments: arguments))
+        }
+        return confirmed
+    }
+
+    /// Writes intents; by hand, because a move writes one for each message.
+    private static func insert(_ intents: [Intent], _ migration: Migration, _ database: Database) throws {
+        for part in intents.split(by: batch) {
+            let row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            let insert = try database.cachedStatement(
+                sql: """
+                    INSERT INTO intent
+                        (migration, leg, id, kind, group_name, message_id, source_id, hash, due, state, reason)
+                        VALUES \(repeatElement(row, count: part.count).joined(separator: ", "))
+                        ON CONFLICT (migration, leg, id) DO UPDATE SET
+                            kind = excluded.kind, group_name = excluded.group_name, source_id = excluded.source_id,
+                            due = excluded.due, state = excluded.state, reason = excluded.reason, tries = tries + 1
+                    """
+            )
+            var values: [(any DatabaseValueConvertible)?] = []
+            values.reserveCapacity(11 * part.count)
+            for intent in part {
+                values += [
+                    migration.id, migration.leg, intent.id, intent.kind.rawValue, intent.group, intent.messageID,
+                    intent.sourceID, intent.hash, intent.due, intent.state.rawValue, intent.reason,
+                ]
+            }
+            try insert.execute(arguments: StatementArguments(values))
+        }
     }
 
     func mark(_ ids: [String], _ state: Intent.State, reason: String? = nil, of migration: Migration) async throws {
@@ -74,10 +95,17 @@ extension MigrationJournal {
         _ migration: Migration,
         _ database: Database
     ) throws {
-        let update = try database.cachedStatement(
-            sql: "UPDATE intent SET state = ?, reason = ? WHERE migration = ? AND leg = ? AND id = ?"
-        )
-        for id in ids { try update.execute(arguments: [state.rawValue, reason, migration.id, migration.leg, id]) }
+        for part in ids.split(by: batch) {
+            let update = try database.cachedStatement(
+                sql: """
+                    UPDATE intent SET state = ?, reason = ?
+                        WHERE migration = ? AND leg = ? AND id IN (\(databaseQuestionMarks(count: part.count)))
+                    """
+            )
+            var arguments: StatementArguments = [state.rawValue, reason, migration.id, migration.leg]
+            arguments += StatementArguments(part)
+            try update.execute(arguments: arguments)
+        }
     }
 
     /// Writes down that messages, which may have been written in on the new side before, are written in once more.

@@ -17,6 +17,17 @@ struct RedisReply: Sendable {
     var parts: [Part] = []
     var bytes: [UInt8] = []
 
+    init() {}
+
+    /// An empty one with room for as much as another one has: what a connection answers is mostly alike.
+    init(like other: RedisReply) {
+        if other.parts.count > 1 { parts.reserveCapacity(min(other.parts.count, Self.mostReserved)) }
+        if !other.bytes.isEmpty { bytes.reserveCapacity(min(other.bytes.count, Self.mostReserved)) }
+    }
+
+    /// More room is made when it is needed.
+    private static let mostReserved = 1 << 17
+
     /// The text of an error reply.
     var error: String? {
         guard let first = parts.first, first.kind == .error else { return nil }

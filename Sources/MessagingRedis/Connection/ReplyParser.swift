@@ -83,8 +83,9 @@ final class ReplyParser {
     func next() throws(Malformed) -> RedisReply? {
         switch mq_reader_next(reader) {
         case 1:
-            defer { builder.reply = RedisReply() }
-            return builder.reply
+            let reply = builder.reply
+            builder.reply = RedisReply(like: reply)
+            return reply
         case 0: return nil
         default: throw Malformed(reason: String(cString: mq_reader_error(reader)))
         }
