@@ -98,6 +98,40 @@ struct RabbitMQTransferTests {
         await queue.close()
     }
 
+    @Test("looking and reserving while messages become due keeps none of them and mixes none up")
+    func underWay() async throws {
+        let definition = definition()
+        let queue = try makeQueue(SharedRabbitMQ.url())
+        try await queue.declare(definition)
+        let name = definition.name
+        try await queue.publish(Message(text: "dead"), to: name)
+        try await reject(1, of: name, queue)
+        // Many small delays: they go down the lowest levels while those are looked at.
+        let messages = (1...300).map { Message(text: "\($0)", due: .after(.milliseconds(2000 + 7 * $0))) }
+        for outcome in try await queue.publish(messages, to: name) { #expect(outcome.isConfirmed) }
+        let start = ContinuousClock.now
+        var (looks, reserved) = (0, 0)
+        while ContinuousClock.now - start < .seconds(5) {
+            let found = try await all(.scheduled, of: name, queue)
+            looks += 1
+            #expect(Set(found.map(\.message.id)).count == found.count)
+            let taken = try await queue.reserve(found.prefix(20).map(\.id), of: name)
+            reserved += taken.count
+            #expect(try await queue.putBack(taken, of: name) == taken)
+            let dead = try await queue.deadLetters(of: name, matching: .all, after: nil, limit: 10)
+            #expect(dead.elements.map(\.message.text) == ["dead"])
+        }
+        #expect(looks > 2 && reserved > 0)
+        let consumer = try await queue.consume(name, group: "g", consumer: "c")
+        let deliveries = try await consumer.take(messages.count)
+        #expect(Set(deliveries.map(\.message.id)) == Set(messages.map(\.id)))
+        #expect(deliveries.allSatisfy { $0.attempt == 1 })
+        for delivery in deliveries { try await consumer.acknowledge(delivery) }
+        #expect(try await consumer.receive(max: 10, wait: .milliseconds(300)).isEmpty)
+        await consumer.close()
+        await queue.close()
+    }
+
     @Test("a closed queue: nothing is scheduled, what was scheduled comes, and declaring it does not open it")
     func intake() async throws {
         let definition = definition()

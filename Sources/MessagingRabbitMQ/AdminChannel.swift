@@ -214,7 +214,8 @@ final class AdminChannel: ConnectionRole {
     /// subscription.
     ///
     /// Not by asking for single ones, each of which is a command of its own in the log of a quorum queue. Fewer come when some
-    /// became due, or were taken by others, since they were counted.
+    /// became due, or were taken by others, since they were counted: then the subscription still lets some in, until
+    /// ``cancel(_:_:)`` or ``reset()``, one of which has to follow.
     ///
     /// - Parameters:
     ///   - queue: The queue.
@@ -229,19 +230,40 @@ final class AdminChannel: ConnectionRole {
         count: Int,
         _ visit: (IncomingMessage) throws(QueueError) -> Void
     ) throws(QueueError) -> Int {
+        deadline = max(deadline, QueueClock.system.now() + configuration.commandTimeout)
         try calls([.prefetch(UInt16(count)), .consume(queue: queue, tag: tag)])
         var seen = 0
+        // Since the queue was asked: when, how many had come, how often it was empty.
+        var (asked, before, empty) = (QueueClock.system.now(), 0, 0)
         // More come when a subscription before this one was not used up.
         while seen < count || !arrived.isEmpty {
             if let message = arrived.popFirst() {
                 seen += 1
                 try visit(message)
                 deadline = max(deadline, QueueClock.system.now() + configuration.commandTimeout)
-            } else if try event(within: Self.quiet) == nil, try counts([queue])[0]?.messages == 0, arrived.isEmpty {
-                break
+                continue
             }
+            let left = asked + Self.quiet - QueueClock.system.now()
+            if left > .zero {
+                _ = try event(within: left)
+                continue
+            }
+            let isEmpty = try counts([queue])[0]?.messages == 0
+            guard arrived.isEmpty else { continue }
+            // What is on its way when the queue is empty comes soon; what comes now and then is none of it.
+            empty = isEmpty ? empty + 1 : 0
+            if isEmpty, seen == before || empty >= Self.looksAtEmpty { break }
+            (asked, before) = (QueueClock.system.now(), seen)
         }
         return seen
+    }
+
+    /// Ends a subscription, and shows what came before it had ended.
+    ///
+    /// One that is not used up may end the channel (see ``SubscriptionPlan``): then everything is back where it was.
+    func cancel(_ tag: String, _ visit: (IncomingMessage) throws(QueueError) -> Void) throws(QueueError) {
+        try call(.cancel(tag: tag))
+        while let message = arrived.popFirst() { try visit(message) }
     }
 
     /// How many messages are ready in a queue.
@@ -254,8 +276,9 @@ final class AdminChannel: ConnectionRole {
         return count.messages
     }
 
-    /// How long nothing comes before a queue is asked whether it has anything left.
+    /// How often a queue is asked whether it has anything left, and how often it may be empty while something comes.
     private static let quiet: Duration = .milliseconds(250)
+    private static let looksAtEmpty = 20
 
     private func readAll() throws(QueueError) {
         while let event = try connection?.next() { try take(event) }

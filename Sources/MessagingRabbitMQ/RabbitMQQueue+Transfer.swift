@@ -145,17 +145,19 @@ extension RabbitMQQueue {
             let now = UnixTime.milliseconds()
             for level in (0..<DelayPlan.levels).reversed() {
                 var seen = 0
+                var hasLooked = false
                 while seen < Self.mostHeld {
                     let source = DelayPlan.name(level)
                     let size = min(try channel.ready(in: source), Self.mostHeld - seen)
                     if size == 0 { break }
+                    hasLooked = true
                     let tag = "look-\(MessageID.make())"
                     seen += try channel.take(from: source, tag: tag, count: size) { (message) throws(QueueError) in
                         let stored = TransferPlan.later(message, level: level, routes, now: now)
                         if let stored, stored.state == state, stored.group == group { rows.add(stored) }
                     }
                 }
-                if seen > 0 { try channel.reset() }
+                if hasLooked { try channel.reset() }
             }
             return rows
         }

@@ -177,19 +177,18 @@ final class TransferSession: Sendable {
         var others: [UInt64: String] = [:]
         for _ in 0..<2 where !missing.isEmpty {
             var batch = max(Self.smallest, missing.count)
-            var open = levels
-            while !open.isEmpty, !missing.isEmpty {
-                let counts = try channel.counts(open.map(DelayPlan.name))
-                if counts.contains(where: { $0 == nil }) {
-                    throw QueueError(.unavailable, "the leader of a delay level does not answer RabbitMQ; try again")
-                }
-                let ready = zip(open, counts).map { ($0, $1?.messages ?? 0) }.filter { $1 > 0 }
-                open = ready.map(\.0)
-                for (level, count) in ready where !missing.isEmpty {
+            // What comes into a level later is looked for the second time, or not at all.
+            var unseen = Dictionary(uniqueKeysWithValues: zip(levels, try ready(levels, channel)))
+            while !missing.isEmpty {
+                let open = levels.filter { unseen[$0, default: 0] > 0 }
+                if open.isEmpty { break }
+                for (level, count) in zip(open, try ready(open, channel)) where !missing.isEmpty {
+                    let size = min(count, unseen[level, default: 0], batch)
+                    unseen[level] = size == 0 ? 0 : unseen[level, default: 0] - size
+                    if size == 0 { continue }
                     let source = DelayPlan.name(level)
                     let tag = "reserve-\(MessageID.make())"
-                    let size = min(count, batch)
-                    _ = try channel.take(from: source, tag: tag, count: size) { (message) throws(QueueError) in
+                    func sort(_ message: IncomingMessage) {
                         let stored = TransferPlan.later(message, level: level, routes, now: now)
                         if let stored, ids.contains(stored.id) {
                             held[stored.id, default: []].append(Held(tag: message.tag, source: source, stored: stored))
@@ -198,14 +197,22 @@ final class TransferSession: Sendable {
                             others[message.tag] = source
                         }
                     }
-                    // One that is not used up, because something became due in between, may end the channel: then
-                    // everything is back where it was.
-                    try channel.call(.cancel(tag: tag))
+                    _ = try channel.take(from: source, tag: tag, count: size, sort)
+                    try channel.cancel(tag, sort)
                 }
                 batch = min(batch * 2, Self.most)
             }
         }
         try giveBack(others, channel)
+    }
+
+    /// How many messages are ready in levels.
+    private static func ready(_ levels: [Int], _ channel: AdminChannel) throws(QueueError) -> [Int] {
+        let counts = try channel.counts(levels.map(DelayPlan.name))
+        guard !counts.contains(where: { $0 == nil }) else {
+            throw QueueError(.unavailable, "the leader of a delay level does not answer RabbitMQ; try again")
+        }
+        return counts.map { $0?.messages ?? 0 }
     }
 
     /// Gives messages back, and waits until their queues count them.
