@@ -24,8 +24,7 @@ public struct SettlementLedger: Sendable {
         case failed
     }
 
-    /// How many ended deliveries are remembered at least, and half of how many at most, to tell "settled before" from "never
-    /// yours".
+    /// How many ended deliveries are remembered at least, to tell "settled before" from "never yours"; at most twice as many.
     private static let remembered = 4096
 
     private enum State: UInt8 {
