@@ -20,7 +20,7 @@ final class MigrationPlace: Sendable {
     /// librdkafka's mock cluster, where members that are killed are found out.
     private let cluster: QueueCluster?
     /// The kinds of the sides, in the order in which the queue comes to them.
-    private let stops: [String]
+    let stops: [String]
 
     /// The sides in the order in which the queue comes to them; the same server may be there twice.
     var urls: [String] { stops.indices.map { url(stops[$0], "\(file($0)).sqlite") } }

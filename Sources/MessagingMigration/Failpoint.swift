@@ -1,3 +1,5 @@
+import Synchronization
+
 /// A place before or after a durable effect, at which tests end the process.
 package struct Failpoint: Hashable, Sendable, CustomStringConvertible {
     /// What is about to happen or has just happened.
@@ -23,7 +25,12 @@ package struct Failpoint: Hashable, Sendable, CustomStringConvertible {
 
 /// Calls the tests at every failpoint; nobody is there outside of them.
 package struct Failpoints: Sendable {
+    private final class Flag: Sendable {
+        let isSet = Mutex(false)
+    }
+
     private let hit: (@Sendable (Failpoint) async throws -> Void)?
+    private let flag = Flag()
 
     /// Nobody listens.
     package static let none = Failpoints(hit: nil)
@@ -32,13 +39,25 @@ package struct Failpoints: Sendable {
 
     package init(_ hit: @escaping @Sendable (Failpoint) async throws -> Void) { self.hit = hit }
 
+    /// Whether a test has ended the run at one of them: then nothing is tidied up, as after a crash.
+    var haveEnded: Bool { flag.isSet.withLock { $0 } }
+
     /// Performs a durable effect between its two failpoints.
     func around<Result: Sendable>(_ effect: Failpoint.Effect, _ body: () async throws -> Result) async throws -> Result
     {
-        guard let hit else { return try await body() }
-        try await hit(Failpoint(effect, .before))
+        guard hit != nil else { return try await body() }
+        try await reach(Failpoint(effect, .before))
         let result = try await body()
-        try await hit(Failpoint(effect, .after))
+        try await reach(Failpoint(effect, .after))
         return result
+    }
+
+    private func reach(_ point: Failpoint) async throws {
+        do {
+            try await hit?(point)
+        } catch {
+            flag.isSet.withLock { $0 = true }
+            throw error
+        }
     }
 }

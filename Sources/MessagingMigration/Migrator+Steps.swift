@@ -31,16 +31,21 @@ extension Migrator {
         _ event: MigrationEvent,
         _ facts: MigrationFacts
     ) async throws -> Migration {
+        let next = try next(migration, event, facts)
+        try await failpoints.around(.advance) { try await journal.advance(migration, to: next) }
+        report(.step(next))
+        return next
+    }
+
+    /// What the migration becomes, when the gate lets it.
+    private func next(_ migration: Migration, _ event: MigrationEvent, _ facts: MigrationFacts) throws -> Migration {
         var facts = facts
         if ignoresGates {
             facts = MigrationFacts(
                 date: max(facts.date, migration.changedAt.addingTimeInterval(migration.lease / .seconds(1)))
             )
         }
-        let next = try migration.after(event, facts)
-        try await failpoints.around(.advance) { try await journal.advance(migration, to: next) }
-        report(.step(next))
-        return next
+        return try migration.after(event, facts)
     }
 
     func turnBack(_ migration: Migration) async throws -> Migration {
@@ -115,9 +120,10 @@ extension Migrator {
             return raised
         case .closing:
             try await close(migration)
-            let closed = try await advance(migration, .closed, facts(migration))
+            // Who takes the migration up after this step carries no ids any more; as long as it waits, it need not.
+            _ = try await next(migration, .closed, facts(migration))
             try await carryRemembered(migration)
-            return closed
+            return try await advance(migration, .closed, facts(migration))
         case .draining:
             if migration.mode == .bridge { try await bridge(migration) }
             // The next step lets an ordered queue be read on the new side.
@@ -239,6 +245,7 @@ extension Migrator {
             from: try side(migration.from),
             to: try side(migration.to),
             pace: pace,
+            clock: clock,
             failpoints: failpoints,
             page: page,
             fault: fault,

@@ -23,7 +23,7 @@ public struct Migrator: Sendable {
     /// Where tests end the process.
     package var failpoints = Failpoints.none
     /// How many messages are moved at a time where a crash doubles none.
-    package var page = 500
+    package var page = MigrationSide.page
     /// The control is not given up for a moment's standstill.
     package var shortestControl: Duration = .seconds(1)
     var fault: Mover.Fault?

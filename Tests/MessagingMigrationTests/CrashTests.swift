@@ -110,8 +110,65 @@ struct CrashTests {
             // What was being carried over by consuming it can be there twice; see the bound in docs/migration.md.
             let doubled = problems.filter { $0.contains(" times: ready-") }
             #expect(problems.count == doubled.count, "\(effect) \(side): \(problems.prefix(5))")
-            #expect(doubled.count <= Mover.window)
+            #expect(doubled.count <= 2 * migrator.page)
         }
+    }
+
+    @Test("an id that is published until the old side closes is known on the new one, whenever the mover dies")
+    func rememberedLate() async throws {
+        for (effect, side) in [
+            (Failpoint.Effect.close, Failpoint.Side.after), (.remember, .before), (.advance, .before),
+        ] {
+            let world = try Pair.memoryMemory.world()
+            try await world.fill(1)
+            let known = World.message("late")
+            let isClosing = Mutex(false)
+            let hasCrashed = Mutex(false)
+            let migrator = try world.migrator(losses: Pair.memoryMemory.losses) { migrator in
+                migrator.failpoints = Failpoints { point in
+                    // The step is tried again while its gate is shut.
+                    if point == Failpoint(.close, .before), !isClosing.withLock({ $0 }) {
+                        try await Self.handle(known, at: world.source)
+                        isClosing.withLock { $0 = true }
+                    }
+                    if isClosing.withLock({ $0 }), point == Failpoint(effect, side) {
+                        hasCrashed.withLock { $0 = true }
+                        throw Crash()
+                    }
+                }
+            }
+            await #expect(throws: Crash.self) { _ = try await migrator.apply(World.name) }
+            #expect(hasCrashed.withLock { $0 })
+            try await Self.apply(world, Tripwire())
+            let outcome = try await world.target.make().publish([known], to: World.name)
+            guard case .duplicate = outcome[0] else {
+                Issue.record("\(effect).\(side): what was published before was \(outcome[0])")
+                continue
+            }
+        }
+    }
+
+    /// Publishes a message and handles it for every group.
+    private static func handle(_ message: Message, at place: Place) async throws {
+        let queue = place.make()
+        for outcome in try await queue.publish([message], to: World.name) {
+            if let error = outcome.error { throw error }
+        }
+        for group in World.groups {
+            let consumer = try await queue.consume(World.name, group: group, consumer: "handler")
+            var isHandled = false
+            for _ in 0..<100 where !isHandled {
+                let deliveries = try await consumer.receive(max: 10, wait: .seconds(1))
+                for delivery in deliveries {
+                    let isIt = delivery.message.id == message.id
+                    isHandled = isHandled || isIt
+                    _ = try await consumer.settle([SettleRequest(delivery.receipt, isIt ? .acknowledge : .release)])
+                }
+            }
+            #expect(isHandled)
+            await consumer.close()
+        }
+        await queue.close()
     }
 
     @Test("several processes can open a new journal at the same time")

@@ -79,7 +79,7 @@ public struct Intent: Sendable, Hashable {
     init(_ stored: StoredMessage, _ migration: Migration) {
         let hash = CanonicalHash(stored.message).description
         // A backend may give a number again to another message once the first has left.
-        let name = "\(stored.id).\(stored.attempts).\(hash.prefix(32))"
+        let name = "\(stored.id).\(stored.attempts).\(Substring(hash.utf8.prefix(32)))"
         self.init(
             id: "\(migration.id).\(migration.leg).\(name)",
             sourceID: stored.id,
@@ -96,23 +96,45 @@ public struct Intent: Sendable, Hashable {
         let hash = CanonicalHash(delivery.message).description
         let published = delivery.publishedAt.map { UnixTime.milliseconds($0) }
         let digest = CanonicalHash.digest(
-            of: "\(delivery.group) \(hash) \(published.map(String.init) ?? "-") \(delivery.redrives)"
+            of: delivery.group + " " + hash + " " + (published.map { String($0) } ?? "-") + " "
+                + String(delivery.redrives)
         )
-        // What was published together stands together in the journal and in what the new side remembers: names in no order
-        // would make every message write a page of its own. Ids made here grow with time.
-        let time = String(published ?? 0, radix: 16)
-        let order = delivery.message.id.rawValue.utf8.prefix(18).map { Self.isPlain($0) ? $0 : UInt8(ascii: "_") }
-        let name =
-            String(repeating: "0", count: max(0, 12 - time.count)) + time + "." + String(decoding: order, as: UTF8.self)
-            + "." + digest.prefix(32)
         self.init(
-            id: "\(migration.id).\(migration.leg).r.\(name)",
+            id: Self.name(of: delivery.message.id, published ?? 0, digest, migration),
             sourceID: "",
             kind: .ready,
             group: delivery.group,
             messageID: delivery.message.id.rawValue,
             hash: hash
         )
+    }
+
+    /// The name of a delivery, which grows with the time at which it was published.
+    ///
+    /// What was published together stands together in the journal and in what the new side remembers: names in no order
+    /// would make every message write a page of its own.
+    private static func name(
+        of message: MessageID,
+        _ published: Int64,
+        _ digest: String,
+        _ migration: Migration
+    ) -> String {
+        let dot = UInt8(ascii: ".")
+        // One buffer: a move makes a name for each message.
+        var name: [UInt8] = []
+        name.reserveCapacity(128)
+        name += migration.id.utf8
+        name.append(dot)
+        name += String(migration.leg).utf8
+        name += ".r.".utf8
+        let time = String(published, radix: 16).utf8
+        name += repeatElement(UInt8(ascii: "0"), count: max(0, 12 - time.count))
+        name += time
+        name.append(dot)
+        for byte in message.rawValue.utf8.prefix(18) { name.append(isPlain(byte) ? byte : UInt8(ascii: "_")) }
+        name.append(dot)
+        name += digest.utf8.prefix(32)
+        return String(decoding: name, as: UTF8.self)
     }
 }
 

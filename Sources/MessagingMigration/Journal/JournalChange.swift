@@ -13,8 +13,6 @@ struct JournalChange: Sendable {
     /// What could not go over now and can later.
     var left: [String] = []
     var refused: [Refusal] = []
-    /// What is to go over.
-    var intents: [Intent] = []
 
-    var isEmpty: Bool { done.isEmpty && removed.isEmpty && left.isEmpty && refused.isEmpty && intents.isEmpty }
+    var isEmpty: Bool { done.isEmpty && removed.isEmpty && left.isEmpty && refused.isEmpty }
 }

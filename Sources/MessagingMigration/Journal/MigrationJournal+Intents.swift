@@ -13,13 +13,7 @@ extension MigrationJournal {
     }
 
     /// Writes down what has become of messages.
-    ///
-    /// - Parameters:
-    ///   - change: What has become of them. An intent that the new side has confirmed before stays as it is.
-    ///   - migration: The migration.
-    /// - Returns: The names of those intents.
-    /// - Throws: `MigrationError`.
-    func note(_ change: JournalChange, of migration: Migration) async throws -> Set<String> {
+    func note(_ change: JournalChange, of migration: Migration) async throws {
         try await write { database in
             try Self.mark(change.done, .done, nil, migration, database)
             try Self.mark(change.removed, .removed, nil, migration, database)
@@ -27,10 +21,60 @@ extension MigrationJournal {
             for refusal in change.refused {
                 try Self.mark([refusal.id], .refused, refusal.reason, migration, database)
             }
-            let confirmed = try Self.confirmed(change.intents.map(\.id), migration, database)
-            try Self.insert(change.intents.filter { !confirmed.contains($0.id) }, migration, database)
+        }
+    }
+
+    /// Writes down that what was taken by consuming it is to go over.
+    ///
+    /// - Parameters:
+    ///   - intents: The messages. One that the new side has confirmed before stays as it is.
+    ///   - migration: The migration.
+    /// - Returns: The names of those that the new side has confirmed before.
+    /// - Throws: `MigrationError`.
+    func intendDeliveries(_ intents: [Intent], of migration: Migration) async throws -> Set<String> {
+        try await write { database in
+            var confirmed: Set<String> = []
+            for part in intents.split(by: Self.batch) {
+                if try Self.insertDeliveries(part, migration, database) < part.count {
+                    confirmed.formUnion(try Self.confirmed(part.map(\.id), migration, database))
+                }
+            }
             return confirmed
         }
+    }
+
+    /// Writes intents for deliveries, all of which differ in four columns only; by hand, because a move writes one for each
+    /// message.
+    ///
+    /// - Returns: How many were written: the new side has confirmed the others before.
+    private static func insertDeliveries(
+        _ intents: [Intent],
+        _ migration: Migration,
+        _ database: Database
+    ) throws -> Int {
+        let row = "(?, ?, ?, '\(StoredMessage.State.ready.rawValue)', ?, ?, '', ?, '\(Intent.State.intent.rawValue)')"
+        let insert = try database.cachedStatement(
+            sql: """
+                INSERT INTO intent (migration, leg, id, kind, group_name, message_id, source_id, hash, state)
+                    VALUES \(repeatElement(row, count: intents.count).joined(separator: ", "))
+                    ON CONFLICT (migration, leg, id) DO UPDATE SET
+                        state = excluded.state, reason = NULL, tries = tries + 1
+                    WHERE state NOT IN ('\(Intent.State.done.rawValue)', '\(Intent.State.removed.rawValue)')
+                """
+        )
+        var values: [DatabaseValue] = []
+        values.reserveCapacity(6 * intents.count)
+        let (name, leg) = (migration.id.databaseValue, migration.leg.databaseValue)
+        for intent in intents {
+            values.append(name)
+            values.append(leg)
+            values.append(intent.id.databaseValue)
+            values.append(intent.group.databaseValue)
+            values.append(intent.messageID.databaseValue)
+            values.append(intent.hash.databaseValue)
+        }
+        try insert.execute(arguments: StatementArguments(values))
+        return database.changesCount
     }
 
     /// As many messages as one statement is about: what it costs to begin one is shared, and few statements differ.
@@ -42,19 +86,15 @@ extension MigrationJournal {
         _ migration: Migration,
         _ database: Database
     ) throws -> Set<String> {
-        var confirmed: Set<String> = []
-        for part in ids.split(by: batch) {
-            let select = try database.cachedStatement(
-                sql: """
-                    SELECT id FROM intent WHERE migration = ? AND leg = ? AND id IN (\(databaseQuestionMarks(count: part.count)))
-                        AND state IN ('\(Intent.State.done.rawValue)', '\(Intent.State.removed.rawValue)')
-                    """
-            )
-            var arguments: StatementArguments = [migration.id, migration.leg]
-            arguments += StatementArguments(part)
-            confirmed.formUnion(try String.fetchSet(select, arguments: arguments))
-        }
-        return confirmed
+        let select = try database.cachedStatement(
+            sql: """
+                SELECT id FROM intent WHERE migration = ? AND leg = ? AND id IN (\(databaseQuestionMarks(count: ids.count)))
+                    AND state IN ('\(Intent.State.done.rawValue)', '\(Intent.State.removed.rawValue)')
+                """
+        )
+        var arguments: StatementArguments = [migration.id, migration.leg]
+        arguments += StatementArguments(ids)
+        return try String.fetchSet(select, arguments: arguments)
     }
 
     /// Writes intents; by hand, because a move writes one for each message.

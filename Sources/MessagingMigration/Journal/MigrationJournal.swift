@@ -80,11 +80,15 @@ public final class MigrationJournal: Sendable {
     }
 
     func write<Result: Sendable>(_ body: @escaping @Sendable (Database) throws -> Result) async throws -> Result {
-        do { return try await file.write(body) } catch { throw Self.failure(error, path) }
+        do { return try await file.write(body) } catch let error as CancellationError { throw error } catch {
+            throw Self.failure(error, path)
+        }
     }
 
     func read<Result: Sendable>(_ body: @escaping @Sendable (Database) throws -> Result) async throws -> Result {
-        do { return try await file.read(body) } catch { throw Self.failure(error, path) }
+        do { return try await file.read(body) } catch let error as CancellationError { throw error } catch {
+            throw Self.failure(error, path)
+        }
     }
 
     // MARK: - Migrations

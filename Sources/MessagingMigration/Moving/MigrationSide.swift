@@ -2,7 +2,9 @@ import Messaging
 
 /// One of the two backends of a migration.
 public struct MigrationSide: Sendable {
-    /// The most messages that are on their way at a time.
+    /// The most messages that are on their way at a time to a side that recognises what was written in before.
+    static let page = 256
+    /// The most messages that are on their way at a time to any other side: as many a crash can double.
     static let window = 64
 
     /// The backend.
@@ -96,22 +98,12 @@ public struct MigrationSide: Sendable {
 }
 
 /// The messages of a queue in one state, page by page; none where there is no such queue or group.
-///
-/// How many messages a page has follows from how large those of the page before were, so that large bodies do not fill the
-/// memory.
 struct StoredPages {
-    /// The bytes that a page is meant to have at most.
-    private static let bytes = 16 << 20
-    /// What a message takes beside its body, about.
-    private static let overhead = 256
-    private static let first = 32
-
     private let transfer: any QueueTransfer
     private let queue: String
     private let state: StoredMessage.State
     private let group: String?
-    private let most: Int
-    private var size: Int
+    private var size: PageSize
     private var cursor: String?
     private var isOver = false
 
@@ -120,8 +112,7 @@ struct StoredPages {
         self.queue = queue
         self.state = state
         self.group = group
-        most = size
-        self.size = min(size, Self.first)
+        self.size = PageSize(atMost: size)
     }
 
     mutating func next() async throws -> [StoredMessage]? {
@@ -129,7 +120,13 @@ struct StoredPages {
         try Task.checkCancellation()
         let page: Page<StoredMessage>
         do throws(QueueError) {
-            page = try await transfer.stored(in: queue, state: state, group: group, after: cursor, limit: size)
+            page = try await transfer.stored(
+                in: queue,
+                state: state,
+                group: group,
+                after: cursor,
+                limit: size.count
+            )
         } catch {
             guard error.code == .notFound else { throw error }
             isOver = true
@@ -137,10 +134,7 @@ struct StoredPages {
         }
         cursor = page.next
         isOver = page.next == nil
-        if !page.elements.isEmpty {
-            let found = page.elements.reduce(0) { $0 + $1.message.body.count + Self.overhead }
-            size = max(1, min(most, Self.bytes / (found / page.elements.count)))
-        }
+        size.adapt(to: page.elements.map(\.message))
         return page.elements
     }
 }

@@ -4,8 +4,8 @@ import Synchronization
 
 /// Carries over what is ready, by consuming it.
 ///
-/// While one page is written in on the new side, the next one is taken, and both are written down together. A page is written
-/// in only after the one before was settled, so that a crash leaves no more than one of them on both sides.
+/// While one page is written in on the new side, the next one is taken and written down, and the one before is settled. Where
+/// the new side would not recognise a message that comes again, a page is written in only after the one before was settled.
 extension Mover {
     /// How long a consumer waits for messages where asking once would fetch them one by one: when there may be none, and
     /// when the figures say that there are some, which come when it has connected and subscribed.
@@ -15,14 +15,23 @@ extension Mover {
 
     /// Deliveries that are to go over.
     private struct Load {
-        var deliveries: [Delivery]
-        var intents: [Intent]
+        var deliveries: [Delivery] = []
+        var intents: [Intent] = []
         /// What the new side has confirmed before, and came again because it was not settled.
         var confirmed: Set<String> = []
+        /// When the journal was asked for that.
+        var notedAt: Duration = .zero
 
         var isEmpty: Bool { deliveries.isEmpty }
+        var receipts: [Receipt] { deliveries.map(\.receipt) }
 
-        func filtered(_ isIncluded: (Intent) -> Bool) -> Load {
+        /// What is new, and what the new side has confirmed before; there is seldom any of that.
+        func parted() -> (fresh: Load, again: Load) {
+            if confirmed.isEmpty { return (self, Load()) }
+            return (filtered { !confirmed.contains($0.id) }, filtered { confirmed.contains($0.id) })
+        }
+
+        private func filtered(_ isIncluded: (Intent) -> Bool) -> Load {
             let kept = deliveries.indices.filter { isIncluded(intents[$0]) }
             return Load(deliveries: kept.map { deliveries[$0] }, intents: kept.map { intents[$0] })
         }
@@ -30,10 +39,14 @@ extension Mover {
 
     /// What became of a page.
     private struct Carried {
-        var settled: [Delivery] = []
-        var back: [Delivery] = []
+        /// What the new side has, with the names under which it has it.
+        var settled: [Receipt] = []
+        var names: [String] = []
+        var back: [Receipt] = []
         var change = JournalChange()
         var failure: QueueError?
+
+        var isEmpty: Bool { settled.isEmpty && back.isEmpty }
     }
 
     /// Carries over what is ready for a group, until there is nothing.
@@ -41,14 +54,17 @@ extension Mover {
         // Nothing is taken for a side that cannot be reached.
         _ = try await to.existing(queue)
         guard let consumer = try await consumer(of: group) else { return Pass() }
-        let hands = Hands(consumer, of: group, waits: try await from.transfer().limits().pushes)
+        let hands = Hands(
+            consumer,
+            of: group,
+            waits: try await from.transfer().limits().pushes,
+            most: try await most()
+        )
         do {
             let pass = try await empty(hands)
             await consumer.close()
             return pass
         } catch {
-            // Not in this task, which may be cancelled.
-            await Task { await hands.giveBack() }.value
             await consumer.close()
             throw error
         }
@@ -60,15 +76,20 @@ extension Mover {
         /// Whether deliveries come a moment after they were asked for.
         let waits: Bool
         private let consumer: any QueueConsumer
-        private let held = Mutex<[Receipt]>([])
+        /// What is not settled, page by page in the order in which it was taken.
+        private let held = Mutex<[[Receipt]]>([])
+        private let size: Mutex<PageSize>
 
-        init(_ consumer: any QueueConsumer, of group: String, waits: Bool) {
+        init(_ consumer: any QueueConsumer, of group: String, waits: Bool, most: Int) {
             (self.consumer, self.group, self.waits) = (consumer, group, waits)
+            size = Mutex(PageSize(atMost: most))
         }
 
-        func take(_ count: Int, _ wait: Duration) async throws -> [Delivery] {
-            let deliveries = try await consumer.receive(max: count, wait: wait)
-            held.withLock { $0 += deliveries.map(\.receipt) }
+        func take(_ wait: Duration) async throws -> [Delivery] {
+            let deliveries = try await consumer.receive(max: size.withLock(\.count), wait: wait)
+            if deliveries.isEmpty { return deliveries }
+            held.withLock { $0.append(deliveries.map(\.receipt)) }
+            size.withLock { $0.adapt(to: deliveries.map(\.message)) }
             return deliveries
         }
 
@@ -77,19 +98,20 @@ extension Mover {
         /// - Returns: The indices of those that could not be: their leases were lost, and they come again, to us or to others.
         /// - Throws: `QueueError` when the side cannot be used.
         @discardableResult
-        func settle(_ deliveries: [Delivery], _ settlement: Settlement) async throws -> [Int] {
-            guard !deliveries.isEmpty else { return [] }
-            let outcomes = try await consumer.settle(deliveries.map { SettleRequest($0.receipt, settlement) })
-            let settled = Set(deliveries.map(\.receipt))
-            held.withLock { $0.removeAll(where: settled.contains) }
+        func settle(_ receipts: [Receipt], _ settlement: Settlement) async throws -> [Int] {
+            guard !receipts.isEmpty else { return [] }
+            let outcomes = try await consumer.settle(receipts.map { SettleRequest($0, settlement) })
             return outcomes.indices.filter { outcomes[$0].error != nil }
         }
 
+        /// Forgets the first page that was taken: all of it is settled.
+        func forgetPage() { held.withLock { if !$0.isEmpty { $0.removeFirst() } } }
+
         /// Gives back what is not settled: being carried over is no attempt.
         func giveBack() async {
-            let left = held.withLock { $0 }
-            // Where that cannot be done they come again when their leases are over.
-            if !left.isEmpty { _ = try? await consumer.settle(left.map { SettleRequest($0, .release) }) }
+            // What of it is settled has no lease any more; and where it cannot be done they come again when it is over.
+            let left = held.withLock { $0 }.joined().map { SettleRequest($0, .release) }
+            if !left.isEmpty { _ = try? await consumer.settle(left) }
         }
     }
 
@@ -104,86 +126,144 @@ extension Mover {
 
     private func empty(_ hands: Hands) async throws -> Pass {
         var pass = Pass()
-        var load = try await take(hands)
-        load.confirmed = try await note(JournalChange(), load, after: [])
-        while !load.isEmpty {
-            let isAgain = load.confirmed
-            let fresh = load.filtered { !isAgain.contains($0.id) }
-            let again = load.filtered { isAgain.contains($0.id) }
-            if fault == .removesBeforeConfirming { try await hands.settle(fresh.deliveries, .acknowledge) }
-            // Who goes slowly on purpose must not hold messages meanwhile.
-            async let ahead = pace.isLimited ? Load(deliveries: [], intents: []) : take(hands)
-            let carried = try await carry(fresh)
-            var next = try await ahead
-            next.confirmed = try await note(carried.change, next, after: pass.gone)
-            try await hands.settle(carried.back, .release)
-            let names = again.intents.map(\.id) + carried.change.done
-            let lost = try await failpoints.around(.settle) {
-                try await hands.settle(again.deliveries + carried.settled, .acknowledge)
+        let isRecognised = try await isRecognised()
+        // Two pages are on both sides then, and what came again meanwhile is recognised there.
+        let overlaps = isRecognised && !pace.isLimited && !hands.waits
+        var written = Carried()
+        var carrying: Task<Carried, any Error>?
+        do {
+            var load = try await next(hands)
+            while !load.isEmpty {
+                let page = try await current(load)
+                if fault == .removesBeforeConfirming { try await hands.settle(page.receipts, .acknowledge) }
+                // Who goes slowly on purpose must not hold messages meanwhile.
+                async let ahead = pace.isLimited ? Load() : next(hands)
+                // Whoever stops this task still hears what the new side has got.
+                let task = Task { try await carry(page) }
+                carrying = task
+                try await finish(&written, hands, &pass)
+                written = try await task.value
+                carrying = nil
+                let lost = overlaps && pass.failure == nil ? [] : try await finish(&written, hands, &pass)
+                if let failure = pass.failure { throw failure }
+                try await pace.wait(after: page.deliveries.count)
+                load = try await pace.isLimited ? next(hands) : ahead
+                // It may have been taken again before it was written down as confirmed.
+                load.confirmed.formUnion(lost)
             }
-            if let failure = carried.failure, carried.settled.isEmpty { throw failure }
-            // What could not be settled is on both sides until it comes again and is recognised.
-            try await journal.tryAgain(lost.map { names[$0] }, of: migration)
-            pass.gone = names.indices.filter { !lost.contains($0) }.map { names[$0] }
-            pass.moved += pass.gone.count
-            try await pace.wait(after: load.deliveries.count)
-            if pace.isLimited {
-                next = try await take(hands)
-                next.confirmed = try await note(JournalChange(), next, after: pass.gone)
-                pass.gone = []
-            }
-            load = next
+            try await finish(&written, hands, &pass)
+            if let failure = pass.failure { throw failure }
+            try await close(pass.gone)
+            return pass
+        } catch {
+            await leave(hands, written, carrying, pass)
+            throw error
         }
-        try await close(pass.gone)
-        return pass
     }
 
-    private func take(_ hands: Hands) async throws -> Load {
+    /// Settles what the new side has, and gives back the rest, after something has ended the move.
+    private func leave(
+        _ hands: Hands,
+        _ written: Carried,
+        _ carrying: Task<Carried, any Error>?,
+        _ pass: Pass
+    ) async {
+        // Not in this task, which may be cancelled.
+        await Task {
+            var (written, pass) = (written, pass)
+            let last = try? await carrying?.value
+            if !failpoints.haveEnded {
+                do {
+                    try await finish(&written, hands, &pass)
+                    if var last { try await finish(&last, hands, &pass) }
+                    try await close(pass.gone)
+                } catch {
+                    // What is on both sides comes again and is recognised.
+                }
+            }
+            await hands.giveBack()
+        }.value
+    }
+
+    /// A page as it is to be written in now: where much time has gone by, somebody else may have carried it over.
+    private func current(_ load: Load) async throws -> Load {
+        guard clock.now() - load.notedAt >= migration.lease / 3 else { return load }
         try await stillOurs()
-        let deliveries = try await failpoints.around(.take) {
-            if !hands.waits { return try await hands.take(Self.window, .zero) }
-            var found = try await hands.take(Self.window, Self.patience.short)
+        var load = load
+        let states = try await journal.intents(named: load.intents.map(\.id), of: migration)
+        load.confirmed.formUnion(states.filter { $0.value == .done || $0.value == .removed }.keys)
+        return load
+    }
+
+    /// Settles a page that was written in, after which there is none.
+    ///
+    /// - Returns: What could not be settled: it is on both sides until it comes again and is recognised.
+    @discardableResult
+    private func finish(_ carried: inout Carried, _ hands: Hands, _ pass: inout Pass) async throws -> [String] {
+        if carried.isEmpty { return [] }
+        try await note(carried.change, after: pass.gone)
+        pass.gone = []
+        try await hands.settle(carried.back, .release)
+        let (names, settled) = (carried.names, carried.settled)
+        let lost = try await failpoints.around(.settle) { try await hands.settle(settled, .acknowledge) }
+        hands.forgetPage()
+        // Where nothing of a page is taken, the next one would not be either.
+        if carried.change.done.isEmpty { pass.failure = pass.failure ?? carried.failure }
+        carried = Carried()
+        let lostNames = lost.map { names[$0] }
+        try await journal.tryAgain(lostNames, of: migration)
+        pass.gone = lost.isEmpty ? names : names.indices.filter { !lost.contains($0) }.map { names[$0] }
+        pass.moved += pass.gone.count
+        return lostNames
+    }
+
+    /// Takes a page, and writes down that it is to go over.
+    private func next(_ hands: Hands) async throws -> Load {
+        let deliveries = try await take(hands)
+        if deliveries.isEmpty { return Load() }
+        let intents = deliveries.map { Intent($0, migration) }
+        // Before it is asked what the new side has confirmed, so that nothing that is confirmed later is missed.
+        let notedAt = clock.now()
+        let confirmed = try await failpoints.around(.intend) {
+            try await journal.intendDeliveries(intents, of: migration)
+        }
+        return Load(deliveries: deliveries, intents: intents, confirmed: confirmed, notedAt: notedAt)
+    }
+
+    private func take(_ hands: Hands) async throws -> [Delivery] {
+        try await stillOurs()
+        return try await failpoints.around(.take) {
+            if !hands.waits { return try await hands.take(.zero) }
+            var found = try await hands.take(Self.patience.short)
             var looks = 0
             while found.isEmpty, looks < Self.looks, try await isReady(hands.group) {
                 looks += 1
-                found = try await hands.take(Self.window, Self.patience.long)
+                found = try await hands.take(Self.patience.long)
             }
             return found
         }
-        return Load(deliveries: deliveries, intents: deliveries.map { Intent($0, migration) })
     }
 
     private func isReady(_ group: String) async throws(QueueError) -> Bool {
         try await from.queue.statistics(of: queue)[group]?.ready.value ?? 0 > 0
     }
 
-    /// Writes down what became of a page, what has left the old side, and what is to go over next.
-    ///
-    /// - Returns: What of the latter the new side has confirmed before.
-    private func note(_ change: JournalChange, _ next: Load, after gone: [String]) async throws -> Set<String> {
+    /// Writes down what became of a page, and what of the one before has left the old side.
+    private func note(_ change: JournalChange, after gone: [String]) async throws {
         var change = change
-        change.intents = next.intents
         change.removed = gone
-        if change.isEmpty { return [] }
-        let effects: [(effect: Failpoint.Effect, isPart: Bool)] = [
-            (.done, !change.done.isEmpty), (.removed, !change.removed.isEmpty), (.intend, !change.intents.isEmpty),
-        ]
-        return try await around(effects.filter(\.isPart).map(\.effect)[...]) { [change] in
-            try await journal.note(change, of: migration)
+        if change.isEmpty { return }
+        let write = { [change] () async throws in try await journal.note(change, of: migration) }
+        let done = { () async throws in
+            if change.done.isEmpty { try await write() } else { try await failpoints.around(.done, write) }
         }
+        if gone.isEmpty { try await done() } else { try await failpoints.around(.removed, done) }
     }
 
-    /// Performs what is several durable effects at once.
-    private func around<Result: Sendable>(
-        _ effects: ArraySlice<Failpoint.Effect>,
-        _ body: () async throws -> Result
-    ) async throws -> Result {
-        guard let first = effects.first else { return try await body() }
-        return try await failpoints.around(first) { try await around(effects.dropFirst(), body) }
-    }
-
-    private func carry(_ load: Load) async throws -> Carried {
-        var carried = Carried()
+    private func carry(_ page: Load) async throws -> Carried {
+        let (load, again) = page.parted()
+        // What the new side has confirmed before is settled with what it confirms now.
+        var carried = Carried(settled: again.receipts, names: again.intents.map(\.id))
         if load.isEmpty { return carried }
         let messages = zip(load.deliveries, load.intents).map { delivery, intent in
             let stored = StoredMessage(
@@ -201,13 +281,14 @@ extension Mover {
         }
         let outcomes = try await restore(messages)
         for (index, outcome) in outcomes.enumerated() {
-            let (delivery, name) = (load.deliveries[index], load.intents[index].id)
+            let (receipt, name) = (load.deliveries[index].receipt, load.intents[index].id)
             switch outcome {
             case .accepted, .duplicate:
-                carried.settled.append(delivery)
+                carried.settled.append(receipt)
+                carried.names.append(name)
                 carried.change.done.append(name)
             case .refused(let error):
-                carried.back.append(delivery)
+                carried.back.append(receipt)
                 carried.failure = carried.failure ?? error
                 if error.isRetryable {
                     carried.change.left.append(name)

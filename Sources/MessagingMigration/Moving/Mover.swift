@@ -31,6 +31,8 @@ struct Mover: Sendable {
         var deferred = 0
         /// What has left the old side, and is not written down as gone yet.
         var gone: [String] = []
+        /// Why nothing of a page was taken.
+        var failure: QueueError?
     }
 
     let journal: MigrationJournal
@@ -38,8 +40,9 @@ struct Mover: Sendable {
     let from: MigrationSide
     let to: MigrationSide
     let pace: Pace
+    let clock: QueueClock
     let failpoints: Failpoints
-    /// The most messages that are on their way at a time where a crash doubles none: reserved here and recognised there.
+    /// The most messages that are on their way at a time where the new side recognises what was written in before.
     let page: Int
     var fault: Fault?
     /// Throws when this process no longer carries the migration out.
@@ -106,13 +109,18 @@ struct Mover: Sendable {
         }
     }
 
+    /// The most messages that are on their way at a time.
+    func most() async throws -> Int { try await isRecognised() ? page : min(page, Self.window) }
+
+    /// Whether the new side recognises what was written in before, by whomever.
+    func isRecognised() async throws -> Bool { try await to.transfer().limits().restoresAgain == nil }
+
     // MARK: - What waits, is scheduled or dead
 
     /// Carries over what is in one state.
     func move(_ state: StoredMessage.State, group: String?, onlyGroup: String?) async throws -> Pass {
         var pass = Pass()
-        let size = try await to.transfer().limits().restoresAgain == nil ? self.page : Self.window
-        var pages = try from.pages(state, of: queue, group: group, size: size)
+        var pages = try from.pages(state, of: queue, group: group, size: try await most())
         while let page = try await pages.next() {
             guard !page.isEmpty else { continue }
             let done = try await move(page.map { adopted($0, onlyGroup) }, onlyGroup, after: pass.gone)

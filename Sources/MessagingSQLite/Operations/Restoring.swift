@@ -31,12 +31,7 @@ extension Transaction {
                 return QueueError(.invalidArgument, "a dead letter must name its group", queue: queue.name)
             }
             // What is due already goes into the log with the next look.
-            try insert(
-                stored,
-                into: "mq_scheduled",
-                "queue_id, due",
-                [.integer(queue.id), .integer(due(stored) ?? now)]
-            )
+            try insert(stored, with: Self.scheduling, [.integer(queue.id), .integer(due(stored) ?? now)])
             wake(queue)
             return nil
         }
@@ -46,8 +41,7 @@ extension Transaction {
         if let death = stored.death {
             try insert(
                 stored,
-                into: "mq_dead",
-                "queue_id, group_id, reason, error, attempts, redrives, failed_at, history, due",
+                with: Self.burying,
                 [
                     .integer(queue.id), .integer(group.id), .text(death.reason.rawValue),
                     .optional(death.error.map(Failure.shortened)), .integer(stored.attempts),
@@ -73,7 +67,7 @@ extension Transaction {
                 )
             }
         }
-        try insert(stored, into: "mq_redriven", "due", [.optional(due(stored))])
+        try insert(stored, with: Self.redriving, [.optional(due(stored))])
         let pending = Pending(
             position: -database.lastInsertedRowID,
             attempt: stored.attempts,
@@ -91,16 +85,21 @@ extension Transaction {
 
     private func due(_ stored: StoredMessage) -> Int64? { stored.due.map(FileTime.future) }
 
-    private func insert(
-        _ stored: StoredMessage,
-        into table: String,
-        _ columns: String,
-        _ values: [SQLValue]
-    ) throws {
-        let marks = Array(repeating: "?", count: values.count + 6).joined(separator: ", ")
-        try prepared(
-            "INSERT INTO \(table) (\(columns), id, body, key, content_type, headers, published_at) VALUES (\(marks))"
-        ).run(
+    private static let scheduling = insertion(into: "mq_scheduled", ["queue_id", "due"])
+    private static let redriving = insertion(into: "mq_redriven", ["due"])
+    private static let burying = insertion(
+        into: "mq_dead",
+        ["queue_id", "group_id", "reason", "error", "attempts", "redrives", "failed_at", "history", "due"]
+    )
+
+    private static func insertion(into table: String, _ columns: [String]) -> String {
+        let all = columns + ["id", "body", "key", "content_type", "headers", "published_at"]
+        let marks = Array(repeating: "?", count: all.count).joined(separator: ", ")
+        return "INSERT INTO \(table) (\(all.joined(separator: ", "))) VALUES (\(marks))"
+    }
+
+    private func insert(_ stored: StoredMessage, with statement: String, _ values: [SQLValue]) throws {
+        try prepared(statement).run(
             values + [
                 .text(stored.message.id.rawValue), .bytes(stored.message.body), .optional(stored.message.key),
                 .optional(stored.message.contentType), .optional(HeaderCoding.encode(stored.message.headers)),
