@@ -170,6 +170,41 @@ struct KafkaMemberTests {
         await queue.close()
     }
 
+    @Test("a topic that was deleted by hand is told, and one that was made anew is read from its beginning")
+    func madeAnew() async throws {
+        let server = try PrivateKafka()
+        let program = try #require(PrivateKafka.python, "confluent-kafka is not installed; make test-kafka installs it")
+        func administer(_ call: String) throws {
+            let script = """
+                import sys
+                from confluent_kafka.admin import AdminClient, NewTopic
+                admin = AdminClient({"bootstrap.servers": sys.argv[1]})
+                print([future.result(10) for future in \(call).values()])
+                """
+            _ = try PrivateKafka.run(program, ["-c", script, "127.0.0.1:\(server.port)"])
+        }
+        let definition = QueueDefinition("work", groups: [GroupDefinition("g")])
+        let first = try open(server, "&partitions=1")
+        try await first.declare(definition)
+        _ = try await first.publish((0..<20).map { Message(text: "old \($0)") }, to: "work")
+        let consumer = try await first.consume("work", group: "g", consumer: "c")
+        #expect(try await handle(20, with: consumer).count == 20)
+        await first.close()
+        try administer("admin.delete_topics(['work'])")
+        let second = try open(server, "&partitions=1")
+        let error = await #expect(throws: QueueError.self) { try await second.declare(definition) }
+        #expect(error?.code == .topologyLost && error?.message.contains("delete the queue") == true, "\(error as Any)")
+        try administer("admin.create_topics([NewTopic('work', 1, 1)])")
+        let publisher = try open(server, "&partitions=1")
+        for outcome in try await publisher.publish((0..<5).map { Message(text: "new \($0)") }, to: "work") {
+            #expect(outcome.error == nil)
+        }
+        let next = try await publisher.consume("work", group: "g", consumer: "c")
+        #expect(try await handle(5, with: next).compactMap(\.message.text) == (0..<5).map { "new \($0)" })
+        await publisher.close()
+        await second.close()
+    }
+
     @Test("a topic that loses messages by its settings is no queue")
     func drift() async throws {
         let server = try PrivateKafka()

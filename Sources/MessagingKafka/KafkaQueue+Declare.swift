@@ -84,7 +84,11 @@ extension KafkaQueue {
         let problems = try await broker.ask("asking for the topics' settings", definition.name) {
             (client, timeout) throws(KafkaFailure) -> [String] in
             var present: [KafkaTopic] = []
-            for topic in topics where try client.metadata(topic.name, within: timeout).partitions[topic.name] != nil {
+            for var topic in topics {
+                let metadata = try client.metadata(topic.name, within: timeout)
+                guard metadata.partitions[topic.name] != nil else { continue }
+                // A broker that has joined or left since then is no matter of the topic's.
+                topic.settings["min.insync.replicas"] = Self.inSync(metadata.replicas[topic.name] ?? topic.replication)
                 present.append(topic)
             }
             let found: [[String: String]]
@@ -138,12 +142,15 @@ extension KafkaQueue {
                 "cleanup.policy": "delete",
                 "retention.ms": "-1",
                 "retention.bytes": "-1",
-                "min.insync.replicas": copies >= 3 ? "2" : "1",
+                "min.insync.replicas": inSync(copies),
                 "unclean.leader.election.enable": "false",
                 "max.message.bytes": String(configuration.maxBodyBytes + KafkaConfiguration.overhead),
             ]
         )
     }
+
+    /// How many of so many copies must have a record before it is confirmed.
+    private static func inSync(_ copies: Int) -> String { copies >= 3 ? "2" : "1" }
 
     /// Every topic of a queue, with the number of its partitions.
     package static func topics(of definition: QueueDefinition, partitions: Int) -> [(name: String, partitions: Int)] {
@@ -169,35 +176,72 @@ extension KafkaQueue {
         brokers: Int
     ) async throws(QueueError) -> Int {
         let configuration = configuration
-        let wanted = Self.topics(of: definition, partitions: existing?.partitions ?? configuration.partitions)
-        let topics = wanted.map { Self.topic($0.name, $0.partitions, configuration, brokers: brokers) }
         let main = KafkaNames.main(definition.name)
         return try await broker.ask("creating topics", definition.name) { (client, timeout) throws(KafkaFailure) in
-            // What somebody has created already needs no right to create topics.
-            var missing: [KafkaTopic] = []
-            for topic in topics where try client.metadata(topic.name, within: timeout).partitions[topic.name] == nil {
-                missing.append(topic)
-            }
-            let failures = try client.create(missing, within: timeout)
-            for failure in failures.compactMap({ $0 }) where failure.name != "TOPIC_ALREADY_EXISTS" { throw failure }
+            // What somebody has made beforehand decides how many partitions there are.
+            var count = existing?.partitions
+            if count == nil { count = try client.metadata(main, within: timeout).partitions[main] }
+            let wanted = Self.topics(of: definition, partitions: count ?? configuration.partitions)
             let deadline = ContinuousClock.now + timeout
-            // So that this client does not go on believing what it was told before.
-            for topic in missing {
-                while try client.metadata(topic.name, within: timeout).partitions[topic.name] ?? 0 == 0 {
-                    guard ContinuousClock.now < deadline else { break }
-                }
-            }
-            // A topic is there once its partitions have leaders, which other brokers hear of a moment later.
+            // What is there needs no right to create topics.
+            var missing = try client.missing(wanted.map(\.name), within: timeout)
+            if existing != nil, missing.contains(main) { throw Self.lost(main) }
+            var changed = ContinuousClock.now
             while true {
-                if let count = try client.metadata(main, within: timeout).partitions[main], count > 0 { return count }
+                if !missing.isEmpty {
+                    let topics = wanted.filter { missing.contains($0.name) }
+                    try Self.create(topics, configuration, brokers: brokers, client, within: timeout)
+                    changed = ContinuousClock.now
+                }
+                // Each broker has to know them before somebody joins the group or publishes, and also what was deleted.
+                let isNew = existing == nil || !missing.isEmpty
+                missing = []
+                for topic in wanted
+                where try client.metadata(topic.name, within: timeout).partitions[topic.name] ?? 0 == 0 {
+                    missing.append(topic.name)
+                }
+                let spread = isNew && brokers > 1 ? KafkaClient.spreading : .zero
+                if missing.isEmpty, ContinuousClock.now - changed >= spread { break }
                 guard ContinuousClock.now < deadline else {
                     throw KafkaFailure(
                         code: -185,
                         name: "_TIMED_OUT",
-                        text: "the topic '\(main)' did not come up in time"
+                        text: "the topics of '\(main)' did not come up in time"
                     )
                 }
+                KafkaClient.pause()
             }
+            return try client.metadata(main, within: timeout).partitions[main] ?? count ?? configuration.partitions
+        }
+    }
+
+    private static func lost(_ topic: String) -> KafkaFailure {
+        KafkaFailure(
+            code: 3,
+            name: "UNKNOWN_TOPIC_OR_PART",
+            text: "the topic '\(topic)' was deleted, and what it had; delete the queue and declare it again"
+        )
+    }
+
+    private static func create(
+        _ topics: [(name: String, partitions: Int)],
+        _ configuration: KafkaConfiguration,
+        brokers: Int,
+        _ client: KafkaClient,
+        within timeout: Duration
+    ) throws(KafkaFailure) {
+        var left = topics
+        // Of two brokers there may be a third that is down just now; then the broker takes three copies all the same.
+        for brokers in configuration.replication == nil && brokers == 2 ? [3, 2] : [brokers] {
+            let wanted = left.map { topic($0.name, $0.partitions, configuration, brokers: brokers) }
+            let failures = try client.create(wanted, within: timeout)
+            left = []
+            for (topic, failure) in zip(wanted, failures) {
+                guard let failure, failure.name != "TOPIC_ALREADY_EXISTS" else { continue }
+                guard failure.name == "INVALID_REPLICATION_FACTOR", brokers == 3 else { throw failure }
+                left.append((topic.name, topic.partitions))
+            }
+            if left.isEmpty { return }
         }
     }
 

@@ -26,6 +26,9 @@ enum Retention {
                 for group in bases {
                     // A group that nobody knows the place of may need everything.
                     guard let base = group[place] else { return nil }
+                    // It is of another topic of that name, or of records that a broker has lost: what came since is not
+                    // finished.
+                    guard base <= range.upperBound else { return nil }
                     floor = min(floor, base)
                 }
                 if let young = young[place] { floor = min(floor, young) }

@@ -94,6 +94,24 @@ struct DecisionTests {
         #expect(plan.map(\.place) == [places[0], places[2]])
         #expect(plan.map(\.offset) == [30, 65])
         #expect(Retention.plan([], bounds: bounds, young: [:]).isEmpty)
+        // Beyond the end: that is of another topic of the name, and nothing of this one is finished.
+        #expect(Retention.plan([[places[0]: 101]], bounds: [places[0]: 10..<100], young: [:]).isEmpty)
+        #expect(Retention.plan([[places[0]: 100]], bounds: [places[0]: 10..<100], young: [:]).map(\.offset) == [100])
+    }
+
+    @Test("a group that is beyond the end of a partition begins anew there, and nowhere else")
+    func beyondTheEnd() {
+        let places = (0..<6 as Range<Int32>).map { TopicPartition(topic: "t", partition: $0) }
+        let offsets: [Int64] = [10, 11, KafkaPosition.none, KafkaPosition.none, KafkaPosition.none, 99]
+        let positions = zip(places, offsets).map { KafkaPosition(place: $0, offset: $1, metadata: "mq1;") }
+        let floors = [places[0]: Int64(3), places[1]: 3, places[2]: 10, places[3]: 11]
+        // The last one was not asked for.
+        let ends = Dictionary(uniqueKeysWithValues: places.prefix(5).map { ($0, Int64(10)) })
+        let (kept, known, lost) = LogEnds.within(ends, positions, floors: floors)
+        #expect(lost == [places[1], places[3]])
+        #expect(kept.map(\.offset) == [10] + Array(repeating: KafkaPosition.none, count: 4) + [99])
+        #expect(kept[0].metadata == "mq1;" && kept[1].metadata == nil, "what was finished there was finished elsewhere")
+        #expect(known == [places[0]: 3, places[2]: 10], "all that is there now came after the group began")
     }
 
     @Test("the book of dead letters counts by group, and what is gone is gone once")

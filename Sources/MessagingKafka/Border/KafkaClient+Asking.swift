@@ -1,5 +1,6 @@
 #if Kafka
 import CRdKafka
+import Foundation
 
 extension KafkaClient {
     /// What the broker says of itself and of topics.
@@ -8,9 +9,40 @@ extension KafkaClient {
         var broker = ""
         /// The number of partitions of each topic that exists.
         var partitions: [String: Int] = [:]
+        /// On how many brokers each of them is, where it is on the fewest.
+        var replicas: [String: Int] = [:]
     }
 
+    /// How long a change of the topics takes to reach every broker of a cluster (Kafka's KIP-1166 names 500 ms), with a
+    /// margin.
+    static let spreading: Duration = .milliseconds(600)
+    /// Between two looks at topics; no broker tells when it has heard of one.
+    private static let look: Duration = .milliseconds(50)
+
+    /// Which topics are missing; blocks.
+    ///
+    /// Of several brokers any can answer, also one that has not heard of a new topic yet: what is missing is looked for until
+    /// all must have heard.
+    func missing(_ names: [String], within time: Duration) throws(KafkaFailure) -> [String] {
+        let end = ContinuousClock.now + min(time, Self.spreading)
+        while true {
+            var (missing, brokers): ([String], Int) = ([], 0)
+            for name in names {
+                let found = try metadata(name, within: time)
+                brokers = max(brokers, found.brokers)
+                if found.partitions[name] ?? 0 == 0 { missing.append(name) }
+            }
+            if missing.isEmpty || brokers < 2 || ContinuousClock.now >= end { return missing }
+            Self.pause()
+        }
+    }
+
+    /// Waits until it is worth looking again; blocks.
+    static func pause() { Thread.sleep(forTimeInterval: look / .seconds(1)) }
+
     /// Asks for all topics, or for one; blocks.
+    ///
+    /// - Throws: `KafkaFailure` when no broker answers in time, or this client may not ask for the topic.
     func metadata(_ topic: String? = nil, within time: Duration) throws(KafkaFailure) -> Metadata {
         var found: UnsafePointer<rd_kafka_metadata>?
         let only = try topic.map { (name) throws(KafkaFailure) in try self.topic(name) }
@@ -21,8 +53,12 @@ extension KafkaClient {
         metadata.broker = found.pointee.orig_broker_name.map { String(cString: $0) } ?? ""
         for index in 0..<Int(found.pointee.topic_cnt) {
             let topic = found.pointee.topics[index]
-            if topic.err == RD_KAFKA_RESP_ERR_NO_ERROR, let name = topic.topic {
-                metadata.partitions[String(cString: name)] = Int(topic.partition_cnt)
+            // It may be there; to take it for missing would be wrong.
+            if only != nil, topic.err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED { try Self.check(topic.err) }
+            if topic.err == RD_KAFKA_RESP_ERR_NO_ERROR, let name = topic.topic.map({ String(cString: $0) }) {
+                metadata.partitions[name] = Int(topic.partition_cnt)
+                let copies = (0..<Int(topic.partition_cnt)).map { Int(topic.partitions[$0].replica_cnt) }
+                metadata.replicas[name] = copies.min()
             }
         }
         return metadata

@@ -29,6 +29,8 @@ extension GroupMember {
         let words = KafkaNames.reservations(queue)
         let partitions = try await broker.ask("asking for topics", queue) { (client, timeout) throws(KafkaFailure) in
             var partitions: [String: Int] = [:]
+            // One that was declared a moment ago may be new to the broker that is asked.
+            _ = try client.missing(names, within: timeout)
             for name in names + [words] {
                 if let count = try client.metadata(name, within: timeout).partitions[name] { partitions[name] = count }
             }
@@ -37,7 +39,7 @@ extension GroupMember {
         if let missing = names.first(where: { partitions[$0] == nil }) {
             throw QueueError(
                 .topologyLost,
-                "the topic '\(missing)' is missing; declare the queue again",
+                "the topic '\(missing)' was deleted; delete the queue and declare it again",
                 queue: queue
             )
         }
@@ -97,10 +99,7 @@ extension GroupMember {
         do throws(QueueError) {
             guard try await registry.current()[queue]?.made == entry.made else { return KafkaQueue.deleted(queue) }
             let missing = try await broker.ask("asking for topics", queue) { (client, timeout) throws(KafkaFailure) in
-                for name in topics where try client.metadata(name, within: timeout).partitions[name] == nil {
-                    return String?.some(name)
-                }
-                return nil
+                try client.missing(topics, within: timeout).first
             }
             guard let missing else { return nil }
             return QueueError(

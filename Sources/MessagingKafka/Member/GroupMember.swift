@@ -170,6 +170,15 @@ final class GroupMember: Sendable {
         let error = trouble.map { KafkaErrors.error($0, queue: settings.queue) }
         if let error, error.code == .authentication || error.code == .permissionDenied { return error }
         let reason = trouble.map { ": \($0)" } ?? ""
+        if trouble?.name == "INVALID_SESSION_TIMEOUT" || trouble?.name == "INCONSISTENT_GROUP_PROTOCOL" {
+            return QueueError(
+                .invalidArgument,
+                "the broker does not take this client into the group '\(settings.group)'\(reason); keep session_timeout within "
+                    + "the broker's group.min.session.timeout.ms and group.max.session.timeout.ms",
+                queue: settings.queue,
+                underlying: trouble
+            )
+        }
         return QueueError(
             .unavailable,
             "the broker did not let this client into the group '\(settings.group)' in time\(reason)",

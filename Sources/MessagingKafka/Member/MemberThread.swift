@@ -15,6 +15,8 @@ struct MemberThread: ~Copyable {
     private var hasMore = false
     /// Partitions that the group has given us and that are not read yet, and when to try that again.
     private var arriving: (places: [TopicPartition], next: Duration)?
+    /// Since when the group is told to be beyond the end of what it reads.
+    private var beyondSince: Duration?
     /// When the partitions go, whatever is still in flight.
     private var drainEnd: Duration?
     /// Commits that have no answer yet.
@@ -32,6 +34,8 @@ struct MemberThread: ~Copyable {
 
     /// How long one question to the coordinator may take.
     private static let askLimit: Duration = .seconds(5)
+    /// For so long a new leader may not know yet how far its partition goes.
+    private static let endLimit: Duration = .seconds(5)
 
     init(_ member: GroupMember, _ client: KafkaClient) {
         self.member = member
@@ -164,14 +168,18 @@ struct MemberThread: ~Copyable {
         }
         do throws(KafkaFailure) {
             let found = places.isEmpty ? [] : try client.committed(places, within: Self.askLimit)
-            let positions = found.map { CommitNote.current($0, made: member.settings.made) }
+            let current = found.map { CommitNote.current($0, made: member.settings.made) }
+            guard let (positions, known) = try within(current) else {
+                arriving = (places, now + .milliseconds(500))
+                return
+            }
             // Asked for together; librdkafka would ask for each by itself, behind a fetch that waits.
-            let fresh = positions.filter { $0.offset < 0 && member.floors[$0.place] == nil }
+            let fresh = positions.filter { $0.offset < 0 && known[$0.place] == nil }
             let begins = try client.offsets(
                 fresh.map { KafkaPosition(place: $0.place, offset: KafkaPosition.beginning) },
                 within: Self.askLimit
             )
-            let floors = member.floors.merging(begins.filter { $0.value >= 0 }) { floor, _ in floor }
+            let floors = known.merging(begins.filter { $0.value >= 0 }) { floor, _ in floor }
             let words = try words()
             let now = now
             let (starts, joining, next) = member.shared.withLock { shared in
@@ -199,6 +207,36 @@ struct MemberThread: ~Copyable {
         }
     }
 
+    /// Where the group is, and where it began, without what is beyond the end of a partition.
+    ///
+    /// - Returns: `nil` when it is to be asked again first.
+    private mutating func within(
+        _ positions: [KafkaPosition]
+    ) throws(KafkaFailure) -> (positions: [KafkaPosition], floors: [TopicPartition: Int64])? {
+        let asked = positions.filter { max($0.offset, member.floors[$0.place] ?? 0) > 0 }
+        let ends = try client.offsets(
+            asked.map { KafkaPosition(place: $0.place, offset: KafkaPosition.end) },
+            within: Self.askLimit
+        )
+        let (kept, floors, lost) = LogEnds.within(ends, positions, floors: member.floors)
+        guard !lost.isEmpty else {
+            beyondSince = nil
+            return (kept, floors)
+        }
+        let since = beyondSince ?? now
+        beyondSince = since
+        guard now - since >= Self.endLimit else { return nil }
+        beyondSince = nil
+        member.log.logger.error(
+            "the group is beyond the end of partitions, whose topic was made anew or has lost records; it begins again there",
+            metadata: [
+                LogKeys.queue: "\(member.settings.queue)", LogKeys.group: "\(member.settings.group)",
+                "partitions": "\(lost.map(\.description).joined(separator: ", "))",
+            ]
+        )
+        return (kept, floors)
+    }
+
     /// Where the reservations begin and end; `nil` where there are none to know.
     private func words() throws(KafkaFailure) -> Range<Int64>? {
         guard let place = member.words else { return nil }
@@ -210,7 +248,7 @@ struct MemberThread: ~Copyable {
     }
 
     private mutating func revoke(isLost: Bool) {
-        arriving = nil
+        (arriving, beyondSince) = (nil, nil)
         if isLeaving {
             owesUnassign = true
             return
