@@ -87,8 +87,9 @@ extension KafkaQueue {
             for var topic in topics {
                 let metadata = try client.metadata(topic.name, within: timeout)
                 guard metadata.partitions[topic.name] != nil else { continue }
-                // A broker that has joined or left since then is no matter of the topic's.
-                topic.settings["min.insync.replicas"] = Self.inSync(metadata.replicas[topic.name] ?? topic.replication)
+                // A broker that has joined since then is no matter of the topic's.
+                let copies = metadata.replicas[topic.name] ?? topic.replication
+                topic.settings["min.insync.replicas"] = Self.inSync(min(copies, topic.replication))
                 present.append(topic)
             }
             let found: [[String: String]]
@@ -118,10 +119,13 @@ extension KafkaQueue {
         return try await broker.ask("creating the registry") { (client, timeout) throws(KafkaFailure) in
             let metadata = try client.metadata(KafkaNames.registry, within: timeout)
             guard metadata.partitions[KafkaNames.registry] == nil else { return metadata.brokers }
-            let topic = Self.topic(KafkaNames.registry, 1, configuration, brokers: metadata.brokers)
-            if let failure = try client.create([topic], within: timeout)[0], failure.name != "TOPIC_ALREADY_EXISTS" {
-                throw failure
-            }
+            try Self.create(
+                [(KafkaNames.registry, 1)],
+                configuration,
+                brokers: metadata.brokers,
+                client,
+                within: timeout
+            )
             return metadata.brokers
         }
     }
@@ -182,27 +186,29 @@ extension KafkaQueue {
             var count = existing?.partitions
             if count == nil { count = try client.metadata(main, within: timeout).partitions[main] }
             let wanted = Self.topics(of: definition, partitions: count ?? configuration.partitions)
-            let deadline = ContinuousClock.now + timeout
+            let names = wanted.map(\.name)
             // What is there needs no right to create topics.
-            var missing = try client.missing(wanted.map(\.name), within: timeout)
+            let there = try client.partitions(of: names, within: timeout)
+            var missing = names.filter { there[$0] == nil }
             if existing != nil, missing.contains(main) { throw Self.lost(main) }
+            // Each broker has to know what is new before somebody joins the group or publishes; what was deleted, too.
+            let isNew = existing == nil || !missing.isEmpty
+            let spread = isNew && brokers > 1 ? KafkaClient.spreading : .zero
+            var deadline: ContinuousClock.Instant?
             var changed = ContinuousClock.now
             while true {
                 if !missing.isEmpty {
                     let topics = wanted.filter { missing.contains($0.name) }
                     try Self.create(topics, configuration, brokers: brokers, client, within: timeout)
                     changed = ContinuousClock.now
+                    deadline = deadline ?? changed + timeout
                 }
-                // Each broker has to know them before somebody joins the group or publishes, and also what was deleted.
-                let isNew = existing == nil || !missing.isEmpty
                 missing = []
-                for topic in wanted
-                where try client.metadata(topic.name, within: timeout).partitions[topic.name] ?? 0 == 0 {
-                    missing.append(topic.name)
+                for name in names where try client.metadata(name, within: timeout).partitions[name] ?? 0 == 0 {
+                    missing.append(name)
                 }
-                let spread = isNew && brokers > 1 ? KafkaClient.spreading : .zero
                 if missing.isEmpty, ContinuousClock.now - changed >= spread { break }
-                guard ContinuousClock.now < deadline else {
+                if let deadline, !missing.isEmpty, ContinuousClock.now >= deadline {
                     throw KafkaFailure(
                         code: -185,
                         name: "_TIMED_OUT",
@@ -226,19 +232,20 @@ extension KafkaQueue {
     private static func create(
         _ topics: [(name: String, partitions: Int)],
         _ configuration: KafkaConfiguration,
-        brokers: Int,
+        brokers seen: Int,
         _ client: KafkaClient,
         within timeout: Duration
     ) throws(KafkaFailure) {
         var left = topics
         // Of two brokers there may be a third that is down just now; then the broker takes three copies all the same.
-        for brokers in configuration.replication == nil && brokers == 2 ? [3, 2] : [brokers] {
+        for brokers in configuration.replication == nil && seen == 2 ? [3, 2] : [seen] {
             let wanted = left.map { topic($0.name, $0.partitions, configuration, brokers: brokers) }
             let failures = try client.create(wanted, within: timeout)
             left = []
             for (topic, failure) in zip(wanted, failures) {
                 guard let failure, failure.name != "TOPIC_ALREADY_EXISTS" else { continue }
-                guard failure.name == "INVALID_REPLICATION_FACTOR", brokers == 3 else { throw failure }
+                let isTooMany = ["INVALID_REPLICATION_FACTOR", "POLICY_VIOLATION"].contains(failure.name)
+                guard isTooMany, brokers > seen else { throw failure }
                 left.append((topic.name, topic.partitions))
             }
             if left.isEmpty { return }

@@ -19,20 +19,21 @@ extension KafkaClient {
     /// Between two looks at topics; no broker tells when it has heard of one.
     private static let look: Duration = .milliseconds(50)
 
-    /// Which topics are missing; blocks.
+    /// Asks how many partitions topics have, without those that are missing; blocks.
     ///
     /// Of several brokers any can answer, also one that has not heard of a new topic yet: what is missing is looked for until
     /// all must have heard.
-    func missing(_ names: [String], within time: Duration) throws(KafkaFailure) -> [String] {
+    func partitions(of names: [String], within time: Duration) throws(KafkaFailure) -> [String: Int] {
         let end = ContinuousClock.now + min(time, Self.spreading)
+        var partitions: [String: Int] = [:]
         while true {
-            var (missing, brokers): ([String], Int) = ([], 0)
-            for name in names {
+            var brokers = 0
+            for name in names where partitions[name] == nil {
                 let found = try metadata(name, within: time)
                 brokers = max(brokers, found.brokers)
-                if found.partitions[name] ?? 0 == 0 { missing.append(name) }
+                if let count = found.partitions[name], count > 0 { partitions[name] = count }
             }
-            if missing.isEmpty || brokers < 2 || ContinuousClock.now >= end { return missing }
+            if partitions.count == names.count || brokers < 2 || ContinuousClock.now >= end { return partitions }
             Self.pause()
         }
     }

@@ -28,12 +28,8 @@ extension GroupMember {
         let names = roles.keys.sorted()
         let words = KafkaNames.reservations(queue)
         let partitions = try await broker.ask("asking for topics", queue) { (client, timeout) throws(KafkaFailure) in
-            var partitions: [String: Int] = [:]
-            // One that was declared a moment ago may be new to the broker that is asked.
-            _ = try client.missing(names, within: timeout)
-            for name in names + [words] {
-                if let count = try client.metadata(name, within: timeout).partitions[name] { partitions[name] = count }
-            }
+            var partitions = try client.partitions(of: names, within: timeout)
+            partitions[words] = try client.metadata(words, within: timeout).partitions[words]
             return partitions
         }
         if let missing = names.first(where: { partitions[$0] == nil }) {
@@ -99,7 +95,8 @@ extension GroupMember {
         do throws(QueueError) {
             guard try await registry.current()[queue]?.made == entry.made else { return KafkaQueue.deleted(queue) }
             let missing = try await broker.ask("asking for topics", queue) { (client, timeout) throws(KafkaFailure) in
-                try client.missing(topics, within: timeout).first
+                let found = try client.partitions(of: topics, within: timeout)
+                return topics.first { found[$0] == nil }
             }
             guard let missing else { return nil }
             return QueueError(

@@ -170,7 +170,7 @@ final class GroupMember: Sendable {
         let error = trouble.map { KafkaErrors.error($0, queue: settings.queue) }
         if let error, error.code == .authentication || error.code == .permissionDenied { return error }
         let reason = trouble.map { ": \($0)" } ?? ""
-        if trouble?.name == "INVALID_SESSION_TIMEOUT" || trouble?.name == "INCONSISTENT_GROUP_PROTOCOL" {
+        if trouble?.name == "INVALID_SESSION_TIMEOUT" {
             return QueueError(
                 .invalidArgument,
                 "the broker does not take this client into the group '\(settings.group)'\(reason); keep session_timeout within "

@@ -203,7 +203,7 @@ struct MemberThread: ~Copyable {
         } catch {
             // Without knowing where the group is, reading would repeat or skip.
             member.log.failure(error)
-            arriving = (places, now + .milliseconds(500))
+            (arriving, beyondSince) = ((places, now + .milliseconds(500)), nil)
         }
     }
 

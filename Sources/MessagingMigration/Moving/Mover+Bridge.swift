@@ -19,16 +19,22 @@ extension Mover {
         var intents: [Intent] = []
         /// What the new side has confirmed before, and came again because it was not settled.
         var confirmed: Set<String> = []
-        /// When the journal was asked for that.
-        var notedAt: Duration = .zero
+        /// What is no longer to go over: another mover has seen to it, and has ended.
+        var others: Set<String> = []
+        /// Before they were taken.
+        var begun: Duration = .zero
 
         var isEmpty: Bool { deliveries.isEmpty }
         var receipts: [Receipt] { deliveries.map(\.receipt) }
 
-        /// What is new, and what the new side has confirmed before; there is seldom any of that.
-        func parted() -> (fresh: Load, again: Load) {
-            if confirmed.isEmpty { return (self, Load()) }
-            return (filtered { !confirmed.contains($0.id) }, filtered { confirmed.contains($0.id) })
+        /// What is new, and what the new side has confirmed before or is no longer to go over; there is seldom any of that.
+        func parted() -> (fresh: Load, again: Load, back: Load) {
+            if confirmed.isEmpty, others.isEmpty { return (self, Load(), Load()) }
+            return (
+                filtered { !confirmed.contains($0.id) && !others.contains($0.id) },
+                filtered { confirmed.contains($0.id) },
+                filtered { others.contains($0.id) && !confirmed.contains($0.id) }
+            )
         }
 
         private func filtered(_ isIncluded: (Intent) -> Bool) -> Load {
@@ -44,7 +50,9 @@ extension Mover {
         var names: [String] = []
         var back: [Receipt] = []
         var change = JournalChange()
+        /// Why something of it was not taken, and whether that ends the move whatever was.
         var failure: QueueError?
+        var isLast = false
 
         var isEmpty: Bool { settled.isEmpty && back.isEmpty }
     }
@@ -187,11 +195,12 @@ extension Mover {
 
     /// A page as it is to be written in now: where much time has gone by, somebody else may have carried it over.
     private func current(_ load: Load) async throws -> Load {
-        guard clock.now() - load.notedAt >= migration.lease / 3 else { return load }
+        guard clock.now() - load.begun >= migration.lease / 3 else { return load }
         try await stillOurs()
         var load = load
         let states = try await journal.intents(named: load.intents.map(\.id), of: migration)
         load.confirmed.formUnion(states.filter { $0.value == .done || $0.value == .removed }.keys)
+        load.others = Set(load.intents.map(\.id).filter { states[$0] != .intent })
         return load
     }
 
@@ -208,7 +217,7 @@ extension Mover {
         let lost = try await failpoints.around(.settle) { try await hands.settle(settled, .acknowledge) }
         hands.forgetPage()
         // Where nothing of a page is taken, the next one would not be either.
-        if carried.change.done.isEmpty { pass.failure = pass.failure ?? carried.failure }
+        if carried.change.done.isEmpty || carried.isLast { pass.failure = pass.failure ?? carried.failure }
         carried = Carried()
         let lostNames = lost.map { names[$0] }
         try await journal.tryAgain(lostNames, of: migration)
@@ -219,15 +228,14 @@ extension Mover {
 
     /// Takes a page, and writes down that it is to go over.
     private func next(_ hands: Hands) async throws -> Load {
+        let begun = clock.now()
         let deliveries = try await take(hands)
         if deliveries.isEmpty { return Load() }
         let intents = deliveries.map { Intent($0, migration) }
-        // Before it is asked what the new side has confirmed, so that nothing that is confirmed later is missed.
-        let notedAt = clock.now()
         let confirmed = try await failpoints.around(.intend) {
             try await journal.intendDeliveries(intents, of: migration)
         }
-        return Load(deliveries: deliveries, intents: intents, confirmed: confirmed, notedAt: notedAt)
+        return Load(deliveries: deliveries, intents: intents, confirmed: confirmed, begun: begun)
     }
 
     private func take(_ hands: Hands) async throws -> [Delivery] {
@@ -261,9 +269,9 @@ extension Mover {
     }
 
     private func carry(_ page: Load) async throws -> Carried {
-        let (load, again) = page.parted()
+        let (load, again, back) = page.parted()
         // What the new side has confirmed before is settled with what it confirms now.
-        var carried = Carried(settled: again.receipts, names: again.intents.map(\.id))
+        var carried = Carried(settled: again.receipts, names: again.intents.map(\.id), back: back.receipts)
         if load.isEmpty { return carried }
         let messages = zip(load.deliveries, load.intents).map { delivery, intent in
             let stored = StoredMessage(
@@ -295,7 +303,10 @@ extension Mover {
                 } else {
                     carried.change.refused.append(JournalChange.Refusal(id: name, reason: error.message))
                 }
-            case .indeterminate(let error): throw error
+            case .indeterminate(let error):
+                // Its intent stays open: it may have arrived.
+                carried.back.append(receipt)
+                (carried.failure, carried.isLast) = (error, true)
             }
         }
         return carried

@@ -109,8 +109,11 @@ struct Mover: Sendable {
         }
     }
 
-    /// The most messages that are on their way at a time.
-    func most() async throws -> Int { try await isRecognised() ? page : min(page, Self.window) }
+    /// The most messages that are on their way at a time; who goes slowly on purpose takes what one second has room for.
+    func most() async throws -> Int {
+        let most = try await isRecognised() ? page : min(page, Self.window)
+        return pace.perSecond.map { max(1, min(most, Self.window, $0)) } ?? most
+    }
 
     /// Whether the new side recognises what was written in before, by whomever.
     func isRecognised() async throws -> Bool { try await to.transfer().limits().restoresAgain == nil }
@@ -252,8 +255,13 @@ struct Mover: Sendable {
             }
             if unknown.isEmpty { break }
             try await journal.tryAgain(unknown.map { messages[$0].id }, of: migration)
-            let again = try await transfer.restore(unknown.map { messages[$0] }, to: queue)
-            for (index, outcome) in zip(unknown, again) { outcomes[index] = outcome }
+            do throws(QueueError) {
+                let again = try await transfer.restore(unknown.map { messages[$0] }, to: queue)
+                for (index, outcome) in zip(unknown, again) { outcomes[index] = outcome }
+            } catch {
+                // What is known of the others counts.
+                break
+            }
         }
         return outcomes
     }

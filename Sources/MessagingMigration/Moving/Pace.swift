@@ -8,7 +8,8 @@ final class Pace: Sendable {
         var next: Duration = .zero
     }
 
-    private let perSecond: Int?
+    /// How many messages may go over in a second.
+    let perSecond: Int?
     private let clock: QueueClock
     private let state = Mutex(State())
     private let report: @Sendable (Int) -> Void
