@@ -45,6 +45,21 @@ package final class MockCluster: @unchecked Sendable {
         }
     }
 
+    /// Lets one broker lead a queue's partitions, as after the loss of another.
+    package func lead(_ definition: QueueDefinition, partitions: Int, by broker: Int32) {
+        for topic in KafkaQueue.topics(of: definition, partitions: partitions) + [(KafkaNames.registry, 1)] {
+            for partition in 0..<Int32(topic.partitions) {
+                rd_kafka_mock_partition_set_leader(cluster, topic.name, partition, broker)
+            }
+        }
+    }
+
+    /// Lets brokers say of a topic that there is none, as one does that has not heard of it yet.
+    package func deny(_ topic: String, _ isDenied: Bool = true) {
+        let error = isDenied ? RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART : RD_KAFKA_RESP_ERR_NO_ERROR
+        rd_kafka_mock_topic_set_error(cluster, topic, error)
+    }
+
     package func down(_ broker: Int32) { rd_kafka_mock_broker_set_down(cluster, broker) }
     package func up(_ broker: Int32) { rd_kafka_mock_broker_set_up(cluster, broker) }
     package func roundTrip(_ broker: Int32, milliseconds: Int32) {

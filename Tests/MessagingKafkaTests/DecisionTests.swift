@@ -5,6 +5,31 @@ import Testing
 
 @Suite("Decisions without a broker")
 struct DecisionTests {
+    @Test("who missed a topic joins again some times, but never while it joins, and not when it has got all")
+    func rejoining() {
+        var rejoining = Rejoining()
+        rejoining.assigned(hasAll: false, now: .zero)
+        #expect(rejoining.due == nil, "others have the rest")
+        rejoining.missed(isJoined: false, now: .seconds(1))
+        #expect(rejoining.due == nil)
+        var now: Duration = .seconds(5)
+        for pause in Rejoining.pauses {
+            rejoining.assigned(hasAll: false, now: now)
+            rejoining.missed(isJoined: true, now: now)
+            #expect(rejoining.due == now + pause)
+            let early = rejoining.isDue(now: now)
+            now += pause
+            let (late, again) = (rejoining.isDue(now: now), rejoining.isDue(now: now))
+            #expect(!early && late && !again)
+        }
+        rejoining.assigned(hasAll: false, now: now)
+        #expect(rejoining.due == nil, "it can do no more")
+        rejoining.missed(isJoined: true, now: now)
+        #expect(rejoining.due == now + Rejoining.pauses[0], "another time")
+        rejoining.assigned(hasAll: true, now: now)
+        #expect(rejoining.due == nil)
+    }
+
     @Test("names are mapped to Kafka's alphabet and back, and no two of them meet, '.' and '_' being the same")
     func names() {
         var parts = ["a", "-", "_", ".", ":", "/", "2D", "3A", "40", "5F", "2F", "b"]

@@ -1,6 +1,7 @@
 import CRdKafka
 import Foundation
 import KafkaMock
+import Logging
 import Messaging
 import MessagingConformance
 import Testing
@@ -94,6 +95,88 @@ struct MockFaultTests {
         }
         let taken = try await take(21, from: consumer)
         #expect(Set(taken.compactMap(\.message.text)) == Set(["first"] + (0..<20).map { "\($0)" }))
+        await queue.close()
+    }
+
+    @Test("a broker that is lost for good: when others lead its partitions, all goes on")
+    func failover() async throws {
+        let cluster = try MockCluster()
+        let queue = cluster.client { $0.timeout = .seconds(2) }
+        cluster.create(Self.definition, partitions: 2)
+        cluster.lead(Self.definition, partitions: 2, by: 1)
+        cluster.coordinator(of: KafkaNames.group("orders", "g"), 3)
+        try await queue.declare(Self.definition)
+        let consumer = try await queue.consume("orders", group: "g", consumer: "c")
+        _ = try await queue.publish((0..<10).map { Message(text: "\($0)", key: "\($0)") }, to: "orders")
+        let first = try await take(10, from: consumer)
+        for delivery in first { try await consumer.acknowledge(delivery) }
+        #expect(try await queue.statistics(of: "orders").arrived.value == 10)
+        cluster.down(1)
+        // So long the others do not know that it is gone, and name it still.
+        let missed = await #expect(throws: QueueError.self) { try await queue.statistics(of: "orders") }
+        #expect(missed?.code == .unavailable)
+        cluster.lead(Self.definition, partitions: 2, by: 2)
+        let start = ContinuousClock.now
+        while true {
+            do throws(QueueError) {
+                #expect(try await queue.statistics(of: "orders").arrived.value == 10)
+                break
+            } catch {
+                #expect(error.code == .unavailable)
+                try #require(ContinuousClock.now - start < .seconds(20), "nobody asks the new leader: \(error)")
+            }
+        }
+        let more = (0..<10).map { Message(text: "after \($0)", key: "\($0)") }
+        let outcomes = try await queue.publish(more, to: "orders")
+        #expect(outcomes.allSatisfy { $0.isConfirmed })
+        let taken = try await take(10, from: consumer)
+        #expect(Set(taken.compactMap(\.message.text)) == Set((0..<10).map { "after \($0)" }))
+        for delivery in taken { try await consumer.acknowledge(delivery) }
+        await queue.close()
+    }
+
+    @Test("a member that joined before its broker had heard of a topic gets its messages all the same")
+    func unheard() async throws {
+        let cluster = try MockCluster()
+        let queue = cluster.client()
+        try await queue.declare(Self.definition)
+        let entry = try #require(try await queue.kafka.registry.current()["orders"])
+        let (broker, configuration) = (queue.kafka.broker, queue.kafka.configuration)
+        // What the client has asked before it joins; the member's own connection asks another broker, which is late.
+        let roles = GroupMember.roles("orders", "g")
+        let partitions = try await broker.ask("asking") { (client, timeout) throws(KafkaFailure) in
+            try client.partitions(of: roles.keys + [KafkaNames.reservations("orders")], within: timeout)
+        }
+        cluster.deny("orders")
+        var settings = MemberState.Settings(
+            queue: "orders",
+            group: "g",
+            made: entry.made,
+            lease: .seconds(30),
+            maxAttempts: 5,
+            roles: roles
+        )
+        settings.trust = configuration.sessionTimeout / 2
+        let member = try GroupMember(
+            settings: settings,
+            options: configuration.memberSettings(group: KafkaNames.group("orders", "g")),
+            floors: [:],
+            partitions: partitions,
+            publisher: broker.publisher,
+            log: KafkaLog(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }),
+            cleanInterval: .seconds(60),
+            pollTimeout: .seconds(60),
+            clean: { true },
+            registry: queue.kafka.registry,
+            verify: { nil }
+        )
+        try await member.joined(within: .seconds(20))
+        cluster.deny("orders", false)
+        try await queue.publish(Message(text: "x"), to: "orders")
+        member.add(1, name: "c")
+        let taken = try await member.receive(1, max: 1, wait: .seconds(30))
+        #expect(taken.map(\.message.text) == ["x"])
+        await member.stop()
         await queue.close()
     }
 

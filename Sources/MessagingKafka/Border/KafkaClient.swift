@@ -172,7 +172,13 @@ final class KafkaClient: @unchecked Sendable {
         case RD_KAFKA_EVENT_OFFSET_COMMIT:
             let error = rd_kafka_event_error(event)
             return .committed(error == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : Self.failure(error))
-        case RD_KAFKA_EVENT_ERROR: return .failure(fatal(event))
+        case RD_KAFKA_EVENT_ERROR:
+            let failure = fatal(event)
+            guard KafkaErrors.isMissing(failure) else { return .failure(failure) }
+            // What is said of a subscription is said of no partition.
+            guard let place = rd_kafka_event_topic_partition(event) else { return .unheard(failure) }
+            rd_kafka_topic_partition_destroy(place)
+            return .failure(failure)
         case RD_KAFKA_EVENT_LOG:
             var (facility, text): (UnsafePointer<CChar>?, UnsafePointer<CChar>?)
             var level: Int32 = 7

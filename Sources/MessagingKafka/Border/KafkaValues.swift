@@ -95,6 +95,8 @@ enum KafkaEvent {
     case committed(KafkaFailure?)
     case delivered([KafkaReport])
     case failure(KafkaFailure)
+    /// The broker knows nothing of a topic that the group reads.
+    case unheard(KafkaFailure)
     case log(KafkaLogLine)
     case statistics(String)
     /// Something that needs no answer.

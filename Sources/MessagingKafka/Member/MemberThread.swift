@@ -17,6 +17,7 @@ struct MemberThread: ~Copyable {
     private var arriving: (places: [TopicPartition], next: Duration)?
     /// Since when the group is told to be beyond the end of what it reads.
     private var beyondSince: Duration?
+    private var rejoining = Rejoining()
     /// When the partitions go, whatever is still in flight.
     private var drainEnd: Duration?
     /// Commits that have no answer yet.
@@ -76,6 +77,7 @@ struct MemberThread: ~Copyable {
         var limit = min(.seconds(60), member.settings.trust / 2)
         if let arriving { limit = min(limit, max(.zero, arriving.next - now)) }
         if let drainEnd { limit = min(limit, max(.zero, drainEnd - now)) }
+        if let due = rejoining.due { limit = min(limit, max(.zero, due - now)) }
         return member.shared.withLock { shared in
             if shared.isStopping { return .zero }
             if let cleaning = shared.cleaning { limit = min(limit, max(.zero, cleaning - now)) }
@@ -102,17 +104,23 @@ struct MemberThread: ~Copyable {
         case .assigned(let places): arrive(places)
         case .revoked(_, let isLost): revoke(isLost: isLost)
         case .committed(let failure): committed(failure)
-        case .failure(let failure):
-            member.log.failure(failure)
-            if KafkaErrors.isMissing(failure) { member.doubt() }
-            let now = now
-            member.shared.withLock { shared in
-                shared.trouble = (failure, shared.trouble?.since ?? now)
-            }
+        case .failure(let failure): failed(failure)
+        case .unheard(let failure):
+            rejoining.missed(isJoined: isJoined, now: now)
+            failed(failure)
         case .log(let line): member.log.line(line)
         case .statistics(let text):
             KafkaMetrics(queue: member.settings.queue, group: member.settings.group).report(text)
         case .delivered, .other: break
+        }
+    }
+
+    private func failed(_ failure: KafkaFailure) {
+        member.log.failure(failure)
+        if KafkaErrors.isMissing(failure) { member.doubt() }
+        let now = now
+        member.shared.withLock { shared in
+            shared.trouble = (failure, shared.trouble?.since ?? now)
         }
     }
 
@@ -166,6 +174,8 @@ struct MemberThread: ~Copyable {
             do throws(KafkaFailure) { try client.assign([]) } catch { member.log.failure(error) }
             return
         }
+        let topics = Set(places.map(\.topic))
+        rejoining.assigned(hasAll: member.settings.roles.keys.allSatisfy(topics.contains), now: now)
         do throws(KafkaFailure) {
             let found = places.isEmpty ? [] : try client.committed(places, within: Self.askLimit)
             let current = found.map { CommitNote.current($0, made: member.settings.made) }
@@ -313,17 +323,14 @@ struct MemberThread: ~Copyable {
     /// librdkafka sees that this thread polls, and no more.
     private mutating func watch() {
         let now = now
+        let isToRejoin = rejoining.isDue(now: now) && isJoined && drainEnd == nil
         if let since = awaySince {
             guard member.shared.withLock({ $0.lastCall > since && !$0.isStopping }) else { return }
             awaySince = nil
             member.shared.withLock { $0.isAway = false }
-            do throws(KafkaFailure) {
-                try client.subscribe(member.settings.roles.keys.sorted())
-            } catch {
-                member.log.failure(error)
-            }
-            return
+            return subscribe()
         }
+        if isToRejoin { return subscribe() }
         let isOver = member.shared.withLock { shared in
             guard isNeglected(shared), now - shared.lastCall >= member.pollTimeout else { return false }
             shared.isAway = true
@@ -345,6 +352,15 @@ struct MemberThread: ~Copyable {
         if !last.isEmpty { commitAndWait(last) }
         refuseConfirmations()
         if owesUnassign { client.unassign() }
+    }
+
+    /// Joins; who is a member leaves first what it has.
+    private func subscribe() {
+        do throws(KafkaFailure) {
+            try client.subscribe(member.settings.roles.keys.sorted())
+        } catch {
+            member.log.failure(error)
+        }
     }
 
     // MARK: - Work
