@@ -186,7 +186,7 @@ let package = Package(
         ),
         .target(
             name: "MessagingMigration",
-            dependencies: ["Messaging", logging, grdb, .product(name: "Crypto", package: "swift-crypto")],
+            dependencies: ["Messaging", logging, grdb, sqlite3, .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: settings
         ),
         .target(

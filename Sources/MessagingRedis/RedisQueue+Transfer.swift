@@ -116,25 +116,53 @@ extension RedisQueue {
             TransferPlan.problem(stored, maxBodyBytes: limit, queue: queue).map { PublishOutcome.refused($0) }
         }
         let sound = outcomes.indices.filter { outcomes[$0] == nil }
-        for chunk in Self.chunks(sound.map { messages[$0].message }, first: Self.chunkCount) {
-            let indices = sound[chunk]
-            let failure: QueueError
-            do throws(QueueError) {
-                var answers = try await link.run(restoreCall(indices.map { messages[$0] }, queue), queue: queue)
-                    .strings[...]
-                for index in indices {
-                    outcomes[index] = TransferPlan.outcome(answers.popFirst() ?? "", messages[index], queue)
-                }
-                continue
-            } catch {
-                failure = error.about(queue)
-            }
-            if failure.code != .indeterminate, chunk.lowerBound == 0 { throw failure }
-            for index in indices {
-                outcomes[index] = failure.code == .indeterminate ? .indeterminate(failure) : .refused(failure)
-            }
+        var window: [[Int]] = []
+        var bytes = 0
+        var isFirst = true
+        for chunk in Self.chunks(sound.map { messages[$0].message }, first: Self.firstRestored) {
+            window.append(Array(sound[chunk]))
+            bytes += sound[chunk].reduce(0) { $0 + messages[$1].message.body.count }
+            guard bytes >= Self.windowBytes || chunk.upperBound == sound.count else { continue }
+            try await restore(messages, window, to: queue, &outcomes, mayThrow: isFirst)
+            (window, bytes, isFirst) = ([], 0, false)
         }
         return outcomes.map { $0 ?? .refused(QueueError(.brokerError, "Redis sent no outcome", queue: queue)) }
+    }
+
+    /// How many messages the first call has, so that Redis begins while the others are written.
+    private static let firstRestored = 32
+
+    /// Writes messages in with calls that leave together.
+    ///
+    /// A failure before anything was sent is thrown while nothing has been written at all.
+    private func restore(
+        _ messages: [StoredMessage],
+        _ chunks: [[Int]],
+        to queue: String,
+        _ outcomes: inout [PublishOutcome?],
+        mayThrow: Bool
+    ) async throws(QueueError) {
+        do throws(QueueError) {
+            let calls = chunks.map { indices in restoreCall(indices.map { messages[$0] }, queue) }
+            let replies = try await link.run(calls, overlaps: true)
+            let isFailure = replies.allSatisfy { $0.error != nil }
+            for (indices, reply) in zip(chunks, replies) {
+                if let error = reply.error {
+                    let error = RedisErrors.error(error, queue: queue)
+                    if mayThrow, isFailure { throw error }
+                    for index in indices { outcomes[index] = .refused(error) }
+                } else {
+                    for (index, code) in zip(indices, reply.strings) {
+                        outcomes[index] = TransferPlan.outcome(code, messages[index], queue)
+                    }
+                }
+            }
+        } catch  where error.code == .indeterminate {
+            for index in chunks.joined() { outcomes[index] = .indeterminate(error.about(queue)) }
+        } catch {
+            if mayThrow { throw error.about(queue) }
+            for index in chunks.joined() { outcomes[index] = .refused(error.about(queue)) }
+        }
     }
 
     private func restoreCall(_ messages: [StoredMessage], _ queue: String) -> ScriptCall {

@@ -40,6 +40,47 @@ struct BridgeTests {
         }
     }
 
+    /// A client of a broker whose answer about the first message of each restore gets lost, from one of them on.
+    private struct SilentQueue: QueueDecorator {
+        let base: any MessageQueue
+        let silence: Silence
+        var transfer: (any QueueTransfer)? { base.transfer.map { SilentTransfer(base: $0, silence: silence) } }
+    }
+
+    private struct SilentTransfer: TransferDecorator {
+        let base: any QueueTransfer
+        let silence: Silence
+
+        func restore(_ messages: [StoredMessage], to queue: String) async throws(QueueError) -> [PublishOutcome] {
+            guard silence.begins() else { return try await base.restore(messages, to: queue) }
+            let kept = silence.arrives ? messages[...] : messages.dropFirst()
+            let outcomes = kept.isEmpty ? [] : try await base.restore(Array(kept), to: queue)
+            let lost = PublishOutcome.indeterminate(QueueError(.indeterminate, "no answer", queue: queue))
+            return [lost] + outcomes.suffix(messages.count - 1)
+        }
+    }
+
+    private final class Silence: Sendable {
+        /// How many restores are left that are answered; `nil` when all are.
+        private let left: Mutex<Int?>
+        let arrives: Bool
+
+        init(after count: Int, arrives: Bool) {
+            left = Mutex(count)
+            self.arrives = arrives
+        }
+
+        func begins() -> Bool {
+            left.withLock { left in
+                guard let count = left else { return false }
+                left = max(0, count - 1)
+                return count == 0
+            }
+        }
+
+        func end() { left.withLock { $0 = nil } }
+    }
+
     /// What is on both sides at the same time.
     private static func doubled(_ world: World) async throws -> Set<String> {
         func names(_ place: Place) async throws -> Set<String> {
@@ -112,6 +153,38 @@ struct BridgeTests {
         }
         #expect(refusal?.message.contains("no room now") == true, "\(String(describing: refusal))")
         #expect(try await Self.doubled(world) == [])
+        #expect(try await Self.goOn(world, before) == [])
+    }
+
+    @Test(
+        "by a side whose answer gets lost: only such messages may be on both sides, and it goes on",
+        arguments: [1, 3, 5],
+        [true, false]
+    )
+    func unanswered(after count: Int, arrives: Bool) async throws {
+        let silence = Silence(after: count, arrives: arrives)
+        let target = MemoryQueue()
+        let world = try World { _ in
+            (
+                .memory("a"),
+                Place(description: "memory:b") { SilentQueue(base: target.makeClient(), silence: silence) }
+            )
+        }
+        let before = try await world.fill(90)
+        let migrator = try world.migrator(patience: .zero, losses: Pair.memoryMemory.losses) { $0.page = 16 }
+        // The gates are tried again, too; what is looked for is the answer that never came.
+        var unknown: QueueError?
+        for _ in 0..<200 where unknown == nil {
+            do { _ = try await migrator.apply(World.name) } catch let error as QueueError { unknown = error } catch {}
+        }
+        #expect(unknown?.code == .indeterminate, "\(String(describing: unknown))")
+        let doubled = try await Self.doubled(world)
+        // The next page may be on its way by then.
+        #expect(doubled.count <= (arrives ? 2 : 0), "\(doubled)")
+        for group in try await world.source.make().statistics(of: World.name).groups {
+            #expect(group.inFlight.value == 0, "\(group.group) has messages that nobody handles")
+        }
+        silence.end()
         #expect(try await Self.goOn(world, before) == [])
     }
 }

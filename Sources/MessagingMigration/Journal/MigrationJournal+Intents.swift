@@ -12,8 +12,19 @@ extension MigrationJournal {
         }
     }
 
-    /// Writes down what has become of messages.
-    func note(_ change: JournalChange, of migration: Migration) async throws {
+    /// Writes down what has become of messages, and that what was taken by consuming it is to go over.
+    ///
+    /// - Parameters:
+    ///   - change: What has become of others.
+    ///   - intents: What is to go over. What the new side has confirmed stays as it is.
+    ///   - migration: The migration.
+    /// - Returns: The names of the intents that the new side has confirmed, before or by this change.
+    /// - Throws: `MigrationError`.
+    func note(
+        _ change: JournalChange,
+        intending intents: [Intent] = [],
+        of migration: Migration
+    ) async throws -> Set<String> {
         try await write { database in
             try Self.mark(change.done, .done, nil, migration, database)
             try Self.mark(change.removed, .removed, nil, migration, database)
@@ -21,18 +32,6 @@ extension MigrationJournal {
             for refusal in change.refused {
                 try Self.mark([refusal.id], .refused, refusal.reason, migration, database)
             }
-        }
-    }
-
-    /// Writes down that what was taken by consuming it is to go over.
-    ///
-    /// - Parameters:
-    ///   - intents: The messages. One that the new side has confirmed before stays as it is.
-    ///   - migration: The migration.
-    /// - Returns: The names of those that the new side has confirmed before.
-    /// - Throws: `MigrationError`.
-    func intendDeliveries(_ intents: [Intent], of migration: Migration) async throws -> Set<String> {
-        try await write { database in
             var confirmed: Set<String> = []
             for part in intents.split(by: Self.batch) {
                 if try Self.insertDeliveries(part, migration, database) < part.count {
@@ -52,29 +51,31 @@ extension MigrationJournal {
         _ migration: Migration,
         _ database: Database
     ) throws -> Int {
-        let row = "(?, ?, ?, '\(StoredMessage.State.ready.rawValue)', ?, ?, '', ?, '\(Intent.State.intent.rawValue)')"
-        let insert = try database.cachedStatement(
-            sql: """
-                INSERT INTO intent (migration, leg, id, kind, group_name, message_id, source_id, hash, state)
-                    VALUES \(repeatElement(row, count: intents.count).joined(separator: ", "))
-                    ON CONFLICT (migration, leg, id) DO UPDATE SET
-                        state = excluded.state, reason = NULL, tries = tries + 1
-                    WHERE state NOT IN ('\(Intent.State.done.rawValue)', '\(Intent.State.removed.rawValue)')
-                """
+        let row =
+            "(?1, \(migration.leg), ?, '\(StoredMessage.State.ready.rawValue)', ?, ?, '', ?, '\(Intent.State.intent.rawValue)')"
+        var insert = try BulkStatement(
+            database,
+            """
+            INSERT INTO intent (migration, leg, id, kind, group_name, message_id, source_id, hash, state)
+                VALUES \(Self.list(row, intents.count))
+                ON CONFLICT (migration, leg, id) DO UPDATE SET
+                    state = excluded.state, reason = NULL, tries = tries + 1
+                WHERE state NOT IN ('\(Intent.State.done.rawValue)', '\(Intent.State.removed.rawValue)')
+            """,
+            size: 300 * intents.count
         )
-        var values: [DatabaseValue] = []
-        values.reserveCapacity(6 * intents.count)
-        let (name, leg) = (migration.id.databaseValue, migration.leg.databaseValue)
+        insert.add(migration.id)
         for intent in intents {
-            values.append(name)
-            values.append(leg)
-            values.append(intent.id.databaseValue)
-            values.append(intent.group.databaseValue)
-            values.append(intent.messageID.databaseValue)
-            values.append(intent.hash.databaseValue)
+            insert.add(intent.id)
+            insert.add(intent.group)
+            insert.add(intent.messageID)
+            insert.add(intent.hash)
         }
-        try insert.execute(arguments: StatementArguments(values))
-        return database.changesCount
+        return try insert.run()
+    }
+
+    private static func list(_ item: String, _ count: Int) -> String {
+        String(repeating: item + ", ", count: count - 1) + item
     }
 
     /// As many messages as one statement is about: what it costs to begin one is shared, and few statements differ.
@@ -136,15 +137,18 @@ extension MigrationJournal {
         _ database: Database
     ) throws {
         for part in ids.split(by: batch) {
-            let update = try database.cachedStatement(
-                sql: """
-                    UPDATE intent SET state = ?, reason = ?
-                        WHERE migration = ? AND leg = ? AND id IN (\(databaseQuestionMarks(count: part.count)))
-                    """
+            var update = try BulkStatement(
+                database,
+                """
+                UPDATE intent SET state = '\(state.rawValue)', reason = ?1
+                    WHERE migration = ?2 AND leg = \(migration.leg) AND id IN (\(Self.list("?", part.count)))
+                """,
+                size: 128 * part.count
             )
-            var arguments: StatementArguments = [state.rawValue, reason, migration.id, migration.leg]
-            arguments += StatementArguments(part)
-            try update.execute(arguments: arguments)
+            update.add(reason)
+            update.add(migration.id)
+            for id in part { update.add(id) }
+            _ = try update.run()
         }
     }
 

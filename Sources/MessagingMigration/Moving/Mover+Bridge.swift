@@ -4,8 +4,9 @@ import Synchronization
 
 /// Carries over what is ready, by consuming it.
 ///
-/// While one page is written in on the new side, the next one is taken and written down, and the one before is settled. Where
-/// the new side would not recognise a message that comes again, a page is written in only after the one before was settled.
+/// While one page is written in on the new side, the next one is written down, the one after it is taken, and the one before is
+/// settled. Where the new side would not recognise a message that comes again, a page is written in only after the one before
+/// was settled.
 extension Mover {
     /// How long a consumer waits for messages where asking once would fetch them one by one: when there may be none, and
     /// when the figures say that there are some, which come when it has connected and subscribed.
@@ -87,6 +88,7 @@ extension Mover {
         /// What is not settled, page by page in the order in which it was taken.
         private let held = Mutex<[[Receipt]]>([])
         private let size: Mutex<PageSize>
+        private let ahead = Mutex<Task<Load, any Error>?>(nil)
 
         init(_ consumer: any QueueConsumer, of group: String, waits: Bool, most: Int) {
             (self.consumer, self.group, self.waits) = (consumer, group, waits)
@@ -99,6 +101,20 @@ extension Mover {
             held.withLock { $0.append(deliveries.map(\.receipt)) }
             size.withLock { $0.adapt(to: deliveries.map(\.message)) }
             return deliveries
+        }
+
+        /// Takes a page while the one before goes its way.
+        func takeAhead(_ take: @escaping @Sendable () async throws -> Load) {
+            ahead.withLock { $0 = Task { try await take() } }
+        }
+
+        /// Waits for the page that is being taken; `nil` when none is.
+        func taken() async throws -> Load? {
+            let task = ahead.withLock { ahead in
+                defer { ahead = nil }
+                return ahead
+            }
+            return try await task?.value
         }
 
         /// Settles deliveries.
@@ -117,6 +133,7 @@ extension Mover {
 
         /// Gives back what is not settled: being carried over is no attempt.
         func giveBack() async {
+            _ = try? await taken()
             // What of it is settled has no lease any more; and where it cannot be done they come again when it is over.
             let left = held.withLock { $0 }.joined().map { SettleRequest($0, .release) }
             if !left.isEmpty { _ = try? await consumer.settle(left) }
@@ -140,24 +157,28 @@ extension Mover {
         var written = Carried()
         var carrying: Task<Carried, any Error>?
         do {
-            var load = try await next(hands)
+            var load = try await next(hands, overlaps: overlaps)
+            load = try await finish(&written, hands, &pass, intending: load).load
             while !load.isEmpty {
                 let page = try await current(load)
                 if fault == .removesBeforeConfirming { try await hands.settle(page.receipts, .acknowledge) }
-                // Who goes slowly on purpose must not hold messages meanwhile.
-                async let ahead = pace.isLimited ? Load() : next(hands)
                 // Whoever stops this task still hears what the new side has got.
                 let task = Task { try await carry(page) }
                 carrying = task
-                try await finish(&written, hands, &pass)
+                // Who goes slowly on purpose must not hold messages meanwhile.
+                load = pace.isLimited ? Load() : try await next(hands, overlaps: overlaps)
+                load = try await finish(&written, hands, &pass, intending: load).load
                 written = try await task.value
                 carrying = nil
-                let lost = overlaps && pass.failure == nil ? [] : try await finish(&written, hands, &pass)
+                if !overlaps || pass.failure != nil {
+                    // What was lost may have been taken again before it was written down as confirmed.
+                    load.confirmed.formUnion(try await finish(&written, hands, &pass).lost)
+                }
                 if let failure = pass.failure { throw failure }
                 try await pace.wait(after: page.deliveries.count)
-                load = try await pace.isLimited ? next(hands) : ahead
-                // It may have been taken again before it was written down as confirmed.
-                load.confirmed.formUnion(lost)
+                guard pace.isLimited else { continue }
+                load = try await next(hands, overlaps: false)
+                load = try await finish(&written, hands, &pass, intending: load).load
             }
             try await finish(&written, hands, &pass)
             if let failure = pass.failure { throw failure }
@@ -204,14 +225,30 @@ extension Mover {
         return load
     }
 
-    /// Settles a page that was written in, after which there is none.
+    /// Settles a page that was written in, after which there is none, and writes down another one that is to go over.
     ///
-    /// - Returns: What could not be settled: it is on both sides until it comes again and is recognised.
+    /// - Parameters:
+    ///   - carried: The page that was written in.
+    ///   - hands: What has taken both.
+    ///   - pass: What has become of all.
+    ///   - load: The other page.
+    /// - Returns: The other page with what the new side has confirmed of it before; and what could not be settled: it is on both
+    ///   sides until it comes again and is recognised.
+    /// - Throws: What kept one of the effects from being had.
     @discardableResult
-    private func finish(_ carried: inout Carried, _ hands: Hands, _ pass: inout Pass) async throws -> [String] {
-        if carried.isEmpty { return [] }
-        try await note(carried.change, after: pass.gone)
+    private func finish(
+        _ carried: inout Carried,
+        _ hands: Hands,
+        _ pass: inout Pass,
+        intending load: Load = Load()
+    ) async throws -> (load: Load, lost: [String]) {
+        if carried.isEmpty, load.isEmpty { return (load, []) }
+        var load = load
+        var change = carried.change
+        change.removed = pass.gone
+        load.confirmed = try await note(change, intending: load.intents)
         pass.gone = []
+        if carried.isEmpty { return (load, []) }
         try await hands.settle(carried.back, .release)
         let (names, settled) = (carried.names, carried.settled)
         let lost = try await failpoints.around(.settle) { try await hands.settle(settled, .acknowledge) }
@@ -223,24 +260,34 @@ extension Mover {
         try await journal.tryAgain(lostNames, of: migration)
         pass.gone = lost.isEmpty ? names : names.indices.filter { !lost.contains($0) }.map { names[$0] }
         pass.moved += pass.gone.count
-        return lostNames
+        return (load, lostNames)
     }
 
-    /// Takes a page, and writes down that it is to go over.
-    private func next(_ hands: Hands) async throws -> Load {
-        let begun = clock.now()
-        let deliveries = try await take(hands)
-        if deliveries.isEmpty { return Load() }
-        let intents = deliveries.map { Intent($0, migration) }
-        let confirmed = try await failpoints.around(.intend) {
-            try await journal.intendDeliveries(intents, of: migration)
+    /// Writes down what became of a page, what of the one before has left the old side, and what is to go over.
+    private func note(_ change: JournalChange, intending intents: [Intent]) async throws -> Set<String> {
+        if change.isEmpty, intents.isEmpty { return [] }
+        let effects: [(Failpoint.Effect, Bool)] = [
+            (.intend, !intents.isEmpty), (.done, !change.done.isEmpty), (.removed, !change.removed.isEmpty),
+        ]
+        var write = { () async throws in try await journal.note(change, intending: intents, of: migration) }
+        for (effect, happens) in effects where happens {
+            write = { [write] () async throws in try await failpoints.around(effect, write) }
         }
-        return Load(deliveries: deliveries, intents: intents, confirmed: confirmed, begun: begun)
+        return try await write()
     }
 
-    private func take(_ hands: Hands) async throws -> [Delivery] {
+    /// Waits for the page that was taken meanwhile, or takes one; where pages overlap, another one is then taken meanwhile.
+    private func next(_ hands: Hands, overlaps: Bool) async throws -> Load {
+        let load: Load
+        if let taken = try await hands.taken() { load = taken } else { load = try await take(hands) }
+        if overlaps, !load.isEmpty { hands.takeAhead { try await take(hands) } }
+        return load
+    }
+
+    private func take(_ hands: Hands) async throws -> Load {
+        let begun = clock.now()
         try await stillOurs()
-        return try await failpoints.around(.take) {
+        let deliveries = try await failpoints.around(.take) {
             if !hands.waits { return try await hands.take(.zero) }
             var found = try await hands.take(Self.patience.short)
             var looks = 0
@@ -250,22 +297,11 @@ extension Mover {
             }
             return found
         }
+        return Load(deliveries: deliveries, intents: deliveries.map { Intent($0, migration) }, begun: begun)
     }
 
     private func isReady(_ group: String) async throws(QueueError) -> Bool {
         try await from.queue.statistics(of: queue)[group]?.ready.value ?? 0 > 0
-    }
-
-    /// Writes down what became of a page, and what of the one before has left the old side.
-    private func note(_ change: JournalChange, after gone: [String]) async throws {
-        var change = change
-        change.removed = gone
-        if change.isEmpty { return }
-        let write = { [change] () async throws in try await journal.note(change, of: migration) }
-        let done = { () async throws in
-            if change.done.isEmpty { try await write() } else { try await failpoints.around(.done, write) }
-        }
-        if gone.isEmpty { try await done() } else { try await failpoints.around(.removed, done) }
     }
 
     private func carry(_ page: Load) async throws -> Carried {

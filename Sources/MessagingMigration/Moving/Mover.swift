@@ -188,12 +188,14 @@ struct Mover: Sendable {
         var confirmed: [Intent] = []
         var later: [Intent] = []
         var refused: [(intent: Intent, reason: String)] = []
+        var unknown: QueueError?
         for (intent, outcome) in zip(intents, outcomes) {
             switch outcome {
             case .accepted, .duplicate: confirmed.append(intent)
             case .refused(let error) where error.isRetryable: later.append(intent)
             case .refused(let error): refused.append((intent, error.message))
-            case .indeterminate(let error): throw error
+            // It stays reserved and meant to go over, because it may have arrived.
+            case .indeterminate(let error): unknown = unknown ?? error
             }
         }
         let names = confirmed.map(\.id)
@@ -208,6 +210,10 @@ struct Mover: Sendable {
             }
         }
         try await remove(confirmed)
+        if let unknown {
+            try await close(names)
+            throw unknown
+        }
         return Pass(moved: confirmed.count, deferred: later.count, gone: names)
     }
 

@@ -6,11 +6,16 @@ if window == 0 then return 0 end
 local current, before = remembered_in(KEYS[2], KEYS[3], window, t)
 -- What is kept here ends with the hash at the latest.
 local last = (math.floor(t / window) + 2) * window
-for i = 1, #ARGV, 2 do
-  local upto = math.min(tonumber(ARGV[i + 1]), last)
-  local seen = redis.call('HGET', current, ARGV[i]) or before and redis.call('HGET', before, ARGV[i])
+local ids = {}
+for i = 1, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+if #ids == 0 then return 0 end
+local known = redis.call('HMGET', current, unpack(ids))
+local earlier = before and redis.call('HMGET', before, unpack(ids)) or {}
+for k, id in ipairs(ids) do
+  local upto = math.min(tonumber(ARGV[2 * k]), last)
+  local seen = known[k] or earlier[k]
   if upto > t and not (seen and tonumber(string.match(seen, '^(%d+):')) > t) then
-    marks[#marks + 1] = ARGV[i]
+    marks[#marks + 1] = id
     marks[#marks + 1] = string.format('%d:*', upto)
     count = count + 1
   end
