@@ -10,7 +10,7 @@ extension RedisQueue {
     /// The largest number of bytes of one script call.
     private static let chunkBytes = 1 << 20
     /// How many bytes are on their way before their confirmations are awaited.
-    static let windowBytes = 8 << 20
+    private static let windowBytes = 8 << 20
 
     // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
     public func publish(_ messages: [Message], to queue: String) async throws(QueueError) -> [PublishOutcome] {

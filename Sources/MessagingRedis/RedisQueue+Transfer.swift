@@ -122,13 +122,15 @@ extension RedisQueue {
         for chunk in Self.chunks(sound.map { messages[$0].message }, first: Self.firstRestored) {
             window.append(Array(sound[chunk]))
             bytes += sound[chunk].reduce(0) { $0 + messages[$1].message.body.count }
-            guard bytes >= Self.windowBytes || chunk.upperBound == sound.count else { continue }
+            guard bytes >= Self.restoredBytes || chunk.upperBound == sound.count else { continue }
             try await restore(messages, window, to: queue, &outcomes, mayThrow: isFirst)
             (window, bytes, isFirst) = ([], 0, false)
         }
-        return outcomes.map { $0 ?? .refused(QueueError(.brokerError, "Redis sent no outcome", queue: queue)) }
+        return outcomes.map { $0 ?? .indeterminate(QueueError(.indeterminate, "Redis sent no outcome", queue: queue)) }
     }
 
+    /// How many bytes leave together at least; the deadline is that of one command, and the line may be slow.
+    private static let restoredBytes = 1 << 20
     /// How many messages the first call has, so that Redis begins while the others are written.
     private static let firstRestored = 32
 

@@ -101,7 +101,10 @@ struct MemberThread: ~Copyable {
         case .record(KafkaRegistry.place, let record): heard(record)
         case .record(_, let record): note(record)
         case .arrival(let arrival): arrived.append(arrival)
-        case .assigned(let places): arrive(places)
+        case .assigned(let places):
+            let topics = Set(places.map(\.topic))
+            rejoining.assigned(hasAll: member.settings.roles.keys.allSatisfy(topics.contains), now: now)
+            arrive(places)
         case .revoked(_, let isLost): revoke(isLost: isLost)
         case .committed(let failure): committed(failure)
         case .failure(let failure): failed(failure)
@@ -174,8 +177,6 @@ struct MemberThread: ~Copyable {
             do throws(KafkaFailure) { try client.assign([]) } catch { member.log.failure(error) }
             return
         }
-        let topics = Set(places.map(\.topic))
-        rejoining.assigned(hasAll: member.settings.roles.keys.allSatisfy(topics.contains), now: now)
         do throws(KafkaFailure) {
             let found = places.isEmpty ? [] : try client.committed(places, within: Self.askLimit)
             let current = found.map { CommitNote.current($0, made: member.settings.made) }
@@ -492,7 +493,11 @@ struct MemberThread: ~Copyable {
     private mutating func awaitRebalance() {
         let limit = now + GroupMember.rebalanceLimit
         while !isJoined, awaySince == nil, now < limit {
-            if member.shared.withLock({ $0.trouble != nil || $0.lost != nil }) { return }
+            // What a broker has not heard of keeps nobody from joining.
+            let isOver = member.shared.withLock { shared in
+                shared.lost != nil || shared.trouble.map { !KafkaErrors.isMissing($0.failure) } ?? false
+            }
+            if isOver { return }
             if let event = client.poll(for: min(.milliseconds(500), limit - now)) { handle(event) }
         }
     }

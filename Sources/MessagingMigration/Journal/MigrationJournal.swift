@@ -79,16 +79,19 @@ public final class MigrationJournal: Sendable {
         )
     }
 
+    /// What to throw: SQLite says of a statement that was cancelled that it was interrupted.
+    private static func ending(_ error: any Error, _ path: String) -> any Error {
+        if error is CancellationError { return error }
+        let isEnded = [.SQLITE_INTERRUPT, .SQLITE_ABORT].contains((error as? DatabaseError)?.resultCode)
+        return isEnded && Task.isCancelled ? CancellationError() : failure(error, path)
+    }
+
     func write<Result: Sendable>(_ body: @escaping @Sendable (Database) throws -> Result) async throws -> Result {
-        do { return try await file.write(body) } catch let error as CancellationError { throw error } catch {
-            throw Self.failure(error, path)
-        }
+        do { return try await file.write(body) } catch { throw Self.ending(error, path) }
     }
 
     func read<Result: Sendable>(_ body: @escaping @Sendable (Database) throws -> Result) async throws -> Result {
-        do { return try await file.read(body) } catch let error as CancellationError { throw error } catch {
-            throw Self.failure(error, path)
-        }
+        do { return try await file.read(body) } catch { throw Self.ending(error, path) }
     }
 
     // MARK: - Migrations

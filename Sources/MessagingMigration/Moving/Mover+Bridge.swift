@@ -154,6 +154,8 @@ extension Mover {
         let isRecognised = try await isRecognised()
         // Two pages are on both sides then, and what came again meanwhile is recognised there.
         let overlaps = isRecognised && !pace.isLimited && !hands.waits
+        // Who goes slowly on purpose must not hold messages meanwhile.
+        let isLate = pace.isLimited || hands.waits
         var written = Carried()
         var carrying: Task<Carried, any Error>?
         do {
@@ -165,8 +167,9 @@ extension Mover {
                 // Whoever stops this task still hears what the new side has got.
                 let task = Task { try await carry(page) }
                 carrying = task
-                // Who goes slowly on purpose must not hold messages meanwhile.
-                load = pace.isLimited ? Load() : try await next(hands, overlaps: overlaps)
+                // A side that pushes may let us wait, and what was written in must not wait with us.
+                if hands.waits, !pace.isLimited { hands.takeAhead { try await take(hands) } }
+                load = isLate ? Load() : try await next(hands, overlaps: overlaps)
                 load = try await finish(&written, hands, &pass, intending: load).load
                 written = try await task.value
                 carrying = nil
@@ -176,7 +179,7 @@ extension Mover {
                 }
                 if let failure = pass.failure { throw failure }
                 try await pace.wait(after: page.deliveries.count)
-                guard pace.isLimited else { continue }
+                guard isLate else { continue }
                 load = try await next(hands, overlaps: false)
                 load = try await finish(&written, hands, &pass, intending: load).load
             }
