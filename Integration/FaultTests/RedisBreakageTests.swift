@@ -230,8 +230,8 @@ struct RedisBreakageTests {
         breakage(
             "restore-to-all-groups",
             "restore",
-            "elseif kind == 'g' then add(own .. ':retry', fields)",
-            "elseif kind == 'g' then add(log, fields)",
+            "kind == 'q' and log or ARGV[1] .. group .. ':retry'",
+            "log",
             foundBy: "transfer.restore"
         ),
         breakage(
@@ -241,7 +241,13 @@ struct RedisBreakageTests {
             "local later = false",
             foundBy: "transfer.later"
         ),
-        breakage("restore-not-noted", "restore", "redis.pcall('SADD', KEYS[6], id)", "", foundBy: "transfer.once"),
+        breakage(
+            "restore-not-noted",
+            "restore",
+            "redis.pcall('SADD', KEYS[6], unpack(fresh))",
+            "",
+            foundBy: "transfer.once"
+        ),
         breakage(
             "intake-stays-open",
             "publish",
@@ -260,7 +266,7 @@ struct RedisBreakageTests {
         breakage(
             "carried-id-for-ever",
             "remember",
-            "math.min(tonumber(ARGV[i + 1]), last)",
+            "math.min(tonumber(ARGV[2 * k]), last)",
             "t + 3600000",
             foundBy: "transfer.remember"
         ),

@@ -26,7 +26,7 @@ for k, id in ipairs(ids) do
   local code
   if known[k] == 1 or done[id] then code = 'D'
   elseif kind ~= 'q' and not is_declared(group) then code = 'G'
-  elseif kind ~= 'd' and not later and n <= 6000 then
+  elseif kind ~= 'd' and not later then
     -- Most messages are ready, and are written without a list of their fields.
     local r = redis.pcall('XADD', kind == 'q' and log or ARGV[1] .. group .. ':retry', '*', unpack(ARGV, first, i - 1))
     if type(r) == 'table' then code = r.err end
@@ -38,9 +38,7 @@ for k, id in ipairs(ids) do
       if kind == 'd' then
         add(dlq, fields)
         redis.call('HINCRBY', meta, 'group:' .. group .. ':dead', 1)
-      elseif kind == 'g' and later then hold(own .. ':due', own .. ':held', ARGV[2], 'm' .. id, due, fields)
-      elseif kind == 'g' then add(own .. ':retry', fields)
-      elseif not later then add(log, fields)
+      elseif kind == 'g' then hold(own .. ':due', own .. ':held', ARGV[2], 'm' .. id, due, fields)
       elseif redis.call('ZSCORE', KEYS[4], get(fields, 'mq-id')) then code = 'D'
       else hold(KEYS[4], KEYS[5], ARGV[2], get(fields, 'mq-id'), due, fields) end
     end)
