@@ -1,6 +1,5 @@
 import Foundation
 import Messaging
-import MessagingMemory
 import Synchronization
 import Testing
 
@@ -9,76 +8,25 @@ import Testing
 /// What is ready goes over in pages, of which several are under way at the same time.
 @Suite("A bridge that is left in the middle", .timeLimit(.minutes(5)))
 struct BridgeTests {
-    /// A client of a broker that is full when it is asked for one of the restores.
-    private struct FullQueue: QueueDecorator {
-        let base: any MessageQueue
-        let calls: Calls
-        var transfer: (any QueueTransfer)? { base.transfer.map { FullTransfer(base: $0, calls: calls) } }
-    }
+    /// Which restores of a run go wrong.
+    private final class Trouble: Sendable {
+        private let state: Mutex<(count: Int, isOver: Bool)>
+        private let calls: ClosedRange<Int>
 
-    private struct FullTransfer: TransferDecorator {
-        let base: any QueueTransfer
-        let calls: Calls
-
-        func restore(_ messages: [StoredMessage], to queue: String) async throws(QueueError) -> [PublishOutcome] {
-            guard calls.isFull() else { return try await base.restore(messages, to: queue) }
-            return messages.map { _ in .refused(QueueError(.unavailable, "no room now", queue: queue)) }
-        }
-    }
-
-    private final class Calls: Sendable {
-        private let count = Mutex(0)
-        private let full: Int
-
-        init(full: Int) { self.full = full }
-
-        func isFull() -> Bool {
-            count.withLock {
-                $0 += 1
-                return $0 == full
-            }
-        }
-    }
-
-    /// A client of a broker whose answer about the first message of each restore gets lost, from one of them on.
-    private struct SilentQueue: QueueDecorator {
-        let base: any MessageQueue
-        let silence: Silence
-        var transfer: (any QueueTransfer)? { base.transfer.map { SilentTransfer(base: $0, silence: silence) } }
-    }
-
-    private struct SilentTransfer: TransferDecorator {
-        let base: any QueueTransfer
-        let silence: Silence
-
-        func restore(_ messages: [StoredMessage], to queue: String) async throws(QueueError) -> [PublishOutcome] {
-            guard silence.begins() else { return try await base.restore(messages, to: queue) }
-            let kept = silence.arrives ? messages[...] : messages.dropFirst()
-            let outcomes = kept.isEmpty ? [] : try await base.restore(Array(kept), to: queue)
-            let lost = PublishOutcome.indeterminate(QueueError(.indeterminate, "no answer", queue: queue))
-            return [lost] + outcomes.suffix(messages.count - 1)
-        }
-    }
-
-    private final class Silence: Sendable {
-        /// How many restores are left that are answered; `nil` when all are.
-        private let left: Mutex<Int?>
-        let arrives: Bool
-
-        init(after count: Int, arrives: Bool) {
-            left = Mutex(count)
-            self.arrives = arrives
+        init(_ calls: ClosedRange<Int>) {
+            self.calls = calls
+            state = Mutex((0, false))
         }
 
-        func begins() -> Bool {
-            left.withLock { left in
-                guard let count = left else { return false }
-                left = max(0, count - 1)
-                return count == 0
+        /// Counts a restore, and tells whether it goes wrong.
+        func meets() -> Bool {
+            state.withLock { state in
+                state.count += 1
+                return !state.isOver && calls.contains(state.count)
             }
         }
 
-        func end() { left.withLock { $0 = nil } }
+        func end() { state.withLock { $0.isOver = true } }
     }
 
     /// What is on both sides at the same time.
@@ -134,23 +82,26 @@ struct BridgeTests {
         }
     }
 
+    /// Moves until the broker's trouble ends it.
+    ///
+    /// The gates are tried again, too; what is looked for is an error of the broker.
+    private static func trouble(of world: World) async throws -> QueueError? {
+        let migrator = try world.migrator(patience: .zero, losses: Pair.memoryMemory.losses) { $0.page = 16 }
+        for _ in 0..<200 {
+            do { _ = try await migrator.apply(World.name) } catch let error as QueueError { return error } catch {}
+        }
+        return nil
+    }
+
     @Test("by a side that is full for a moment: nothing is on both sides, and it goes on", arguments: [1, 3, 5])
     func full(call: Int) async throws {
-        let calls = Calls(full: call)
-        let target = MemoryQueue()
-        let world = try World { _ in
-            (
-                .memory("a"),
-                Place(description: "memory:b") { FullQueue(base: target.makeClient(), calls: calls) }
-            )
+        let trouble = Trouble(call...call)
+        let world = try World.memory { (messages, queue, transfer) async throws(QueueError) in
+            guard trouble.meets() else { return try await transfer.restore(messages, to: queue) }
+            return messages.map { _ in .refused(QueueError(.unavailable, "no room now", queue: queue)) }
         }
         let before = try await world.fill(90)
-        let migrator = try world.migrator(patience: .zero, losses: Pair.memoryMemory.losses) { $0.page = 16 }
-        // The gates are tried again, too; what is looked for is the refusal.
-        var refusal: QueueError?
-        for _ in 0..<200 where refusal == nil {
-            do { _ = try await migrator.apply(World.name) } catch let error as QueueError { refusal = error } catch {}
-        }
+        let refusal = try await Self.trouble(of: world)
         #expect(refusal?.message.contains("no room now") == true, "\(String(describing: refusal))")
         #expect(try await Self.doubled(world) == [])
         #expect(try await Self.goOn(world, before) == [])
@@ -162,21 +113,16 @@ struct BridgeTests {
         [true, false]
     )
     func unanswered(after count: Int, arrives: Bool) async throws {
-        let silence = Silence(after: count, arrives: arrives)
-        let target = MemoryQueue()
-        let world = try World { _ in
-            (
-                .memory("a"),
-                Place(description: "memory:b") { SilentQueue(base: target.makeClient(), silence: silence) }
-            )
+        let trouble = Trouble((count + 1)...Int.max)
+        let world = try World.memory { (messages, queue, transfer) async throws(QueueError) in
+            guard trouble.meets() else { return try await transfer.restore(messages, to: queue) }
+            let kept = arrives ? messages[...] : messages.dropFirst()
+            let outcomes = kept.isEmpty ? [] : try await transfer.restore(Array(kept), to: queue)
+            let lost = PublishOutcome.indeterminate(QueueError(.indeterminate, "no answer", queue: queue))
+            return [lost] + outcomes.suffix(messages.count - 1)
         }
         let before = try await world.fill(90)
-        let migrator = try world.migrator(patience: .zero, losses: Pair.memoryMemory.losses) { $0.page = 16 }
-        // The gates are tried again, too; what is looked for is the answer that never came.
-        var unknown: QueueError?
-        for _ in 0..<200 where unknown == nil {
-            do { _ = try await migrator.apply(World.name) } catch let error as QueueError { unknown = error } catch {}
-        }
+        let unknown = try await Self.trouble(of: world)
         #expect(unknown?.code == .indeterminate, "\(String(describing: unknown))")
         let doubled = try await Self.doubled(world)
         // The next page may be on its way by then.
@@ -184,7 +130,7 @@ struct BridgeTests {
         for group in try await world.source.make().statistics(of: World.name).groups {
             #expect(group.inFlight.value == 0, "\(group.group) has messages that nobody handles")
         }
-        silence.end()
+        trouble.end()
         #expect(try await Self.goOn(world, before) == [])
     }
 }

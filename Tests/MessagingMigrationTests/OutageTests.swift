@@ -1,6 +1,4 @@
-import Foundation
 import Messaging
-import MessagingMemory
 import Synchronization
 import Testing
 
@@ -8,24 +6,6 @@ import Testing
 
 @Suite("The new side cannot be reached for a while", .timeLimit(.minutes(5)))
 struct OutageTests {
-    /// A client whose transfer fails a number of times.
-    private struct FlakyQueue: QueueDecorator {
-        let base: any MessageQueue
-        let outage: Outage
-
-        var transfer: (any QueueTransfer)? { base.transfer.map { FlakyTransfer(base: $0, outage: outage) } }
-    }
-
-    private struct FlakyTransfer: TransferDecorator {
-        let base: any QueueTransfer
-        let outage: Outage
-
-        func restore(_ messages: [StoredMessage], to queue: String) async throws(QueueError) -> [PublishOutcome] {
-            if outage.isOn(messages) { throw QueueError(.unavailable, "the broker is gone", queue: queue) }
-            return try await base.restore(messages, to: queue)
-        }
-    }
-
     private final class Outage: Sendable {
         private let left: Mutex<Int>
 
@@ -45,12 +25,9 @@ struct OutageTests {
     func attempts() async throws {
         // More often than the group allows attempts.
         let outage = Outage(calls: 25)
-        let target = MemoryQueue()
-        let world = try World { _ in
-            (
-                .memory("a"),
-                Place(description: "memory:b") { FlakyQueue(base: target.makeClient(), outage: outage) }
-            )
+        let world = try World.memory { (messages, queue, transfer) async throws(QueueError) in
+            if outage.isOn(messages) { throw QueueError(.unavailable, "the broker is gone", queue: queue) }
+            return try await transfer.restore(messages, to: queue)
         }
         let before = try await world.fill(70)
         let migrator = try world.migrator(losses: Pair.memoryMemory.losses)

@@ -17,6 +17,7 @@ struct MemberThread: ~Copyable {
     private var arriving: (places: [TopicPartition], next: Duration)?
     /// Since when the group is told to be beyond the end of what it reads.
     private var beyondSince: Duration?
+    /// When to join once more, because the broker has not heard of a topic.
     private var rejoining = Rejoining()
     /// When the partitions go, whatever is still in flight.
     private var drainEnd: Duration?
