@@ -17,7 +17,7 @@ struct FaultChaos {
         var generator = SeededGenerator(seed: seed)
         let workers = 4
         let course = ChaosCourse()
-        let faults = try await possibleFaults()
+        var faults = FaultBag(try await possibleFaults())
         let problems = try await withThrowingTaskGroup(of: [String].self) { group in
             for number in 0..<workers {
                 let queue = try await number.isMultiple(of: 2) ? stage.faults.makeQueue() : stage.harness.makeQueue()
@@ -31,7 +31,7 @@ struct FaultChaos {
             let start = stage.harness.now
             while stage.harness.now - start < stage.faults.chaosTime {
                 course.reach((stage.harness.now - start) / stage.faults.chaosTime)
-                let fault = faults.randomElement(using: &generator)
+                let fault = faults.draw(&generator)
                 try await fault?(Int.random(in: 0...400, using: &generator))
                 try await pass(Int.random(in: 1...4, using: &generator), course)
                 try await stage.faults.proxy().apply(.none)
@@ -56,19 +56,24 @@ struct FaultChaos {
 
     /// Lets some time pass, in which the workers get something done also on a manual clock.
     private func pass(_ steps: Int, _ course: ChaosCourse) async throws {
+        // Where a call fails at once, only a busy machine keeps the workers from their steps: a fault must not be over
+        // before they have met it. Elsewhere what is broken keeps them, and the time has passed already.
+        let patience: Duration = stage.faults.patience == .zero ? .seconds(2) : .milliseconds(50)
         for _ in 0..<steps {
             let taken = course.taken
             try await stage.harness.advance(by: stage.stage.unit / 2)
-            let end = ContinuousClock.now + .milliseconds(50)
-            while course.taken < taken + 8, ContinuousClock.now < end { try await Task.sleep(for: .milliseconds(1)) }
+            let end = ContinuousClock.now + patience
+            while course.taken < taken + 8, !course.isHeld, ContinuousClock.now < end {
+                try await Task.sleep(for: .milliseconds(1))
+            }
         }
     }
 
     /// What can be broken here, each with a number that says where or how long.
-    private func possibleFaults() async throws -> [@Sendable (Int) async throws -> Void] {
+    private func possibleFaults() async throws -> [FaultBag.Fault] {
         let stage = stage
         let proxy = try await stage.faults.proxy()
-        var found: [@Sendable (Int) async throws -> Void] = [
+        var found: [FaultBag.Fault] = [
             { try await proxy.apply(.cut(.requests, after: $0)) },
             { try await proxy.apply(.cut(.replies, after: $0 / 8)) },
             { _ in try await proxy.apply(.drop(.replies)) },
@@ -101,6 +106,21 @@ struct FaultChaos {
     }
 }
 
+/// The faults, drawn in a random order and each as often as the others: which ones a run has met is not left to luck.
+private struct FaultBag {
+    typealias Fault = @Sendable (Int) async throws -> Void
+
+    private let all: [Fault]
+    private var left: [Fault] = []
+
+    init(_ all: [Fault]) { self.all = all }
+
+    mutating func draw(_ generator: inout SeededGenerator) -> Fault? {
+        if left.isEmpty { left = all.shuffled(using: &generator) }
+        return left.popLast()
+    }
+}
+
 /// What the workers share: the numbers of their messages, and when to end.
 private final class ChaosCourse: Sendable {
     /// How many steps the workers take in all: a history is judged in one go, and must stay small enough for that.
@@ -113,6 +133,8 @@ private final class ChaosCourse: Sendable {
     var hasEnded: Bool { state.withLock { $0.hasEnded } }
     /// How many steps the workers have taken.
     var taken: Int { state.withLock { $0.taken } }
+    /// Whether there is no step to be taken before more time has passed.
+    var isHeld: Bool { state.withLock { $0.taken >= $0.allowed } }
 
     func end() { state.withLock { $0.hasEnded = true } }
 
