@@ -1,4 +1,3 @@
-import DequeModule
 import Messaging
 
 /// The ids that were accepted within the dedupe window, with a digest of their bodies.
@@ -11,7 +10,7 @@ struct DedupeWindow: Sendable {
 
     let window: Duration
     private var marks = MarkTable()
-    private var order: Deque<(id: MessageID, number: UInt64, until: Duration)> = []
+    private var order = ExpiryOrder()
     private var last: UInt64 = 0
 
     init(window: Duration) { self.window = window.bounded }
@@ -26,7 +25,7 @@ struct DedupeWindow: Sendable {
         if let mark = marks.insert(fresh) {
             return mark.digest == nil || mark.digest == fresh.digest ? .duplicate : .conflict
         }
-        order.append((message.id, fresh.number, now + window))
+        order.insert(ExpiryOrder.Entry(id: message.id, number: fresh.number, until: now + window))
         return .new
     }
 
@@ -42,31 +41,31 @@ struct DedupeWindow: Sendable {
         guard window > .zero else { return }
         last += 1
         guard marks.insert(MarkTable.Mark(id: id, digest: nil, number: last)) == nil else { return }
-        // The order is that of time.
-        let index = order.firstIndex { $0.until > until } ?? order.endIndex
-        order.insert((id, last, until), at: index)
+        order.insert(ExpiryOrder.Entry(id: id, number: last, until: until))
     }
 
     /// Returns the ids in the order in which they are forgotten, or `nil` when the cursor is not one of ours.
     func page(after cursor: String?, limit: Int) -> (ids: [(id: MessageID, until: Duration)], next: String?)? {
-        var start: (Int64, Int64, UInt64)?
+        var start = (until: Duration.seconds(Int64.min), number: UInt64.zero)
         if let cursor {
             let parts = cursor.split(separator: "-").compactMap { UInt64($0) }
             guard parts.count == 3 else { return nil }
-            start = (Int64(clamping: parts[0]), Int64(clamping: parts[1]), parts[2])
-        }
-        func key(_ entry: (id: MessageID, number: UInt64, until: Duration)) -> (Int64, Int64, UInt64) {
-            (entry.until.components.seconds, entry.until.components.attoseconds, entry.number)
+            let (seconds, attoseconds) = (Int64(clamping: parts[0]), Int64(clamping: parts[1]))
+            start = (Duration(secondsComponent: seconds, attosecondsComponent: attoseconds), parts[2])
         }
         var found: [(id: MessageID, until: Duration)] = []
-        var lastKey: (Int64, Int64, UInt64)?
-        for entry in order where marks.find(entry.id)?.number == entry.number {
-            if let start, key(entry) <= start { continue }
-            guard found.count < limit else { return (found, lastKey.map { "\($0.0)-\($0.1)-\($0.2)" }) }
+        var last: ExpiryOrder.Entry?
+        for entry in order.entries(after: start.until, start.number)
+        where marks.find(entry.id)?.number == entry.number {
+            guard found.count < limit else { return (found, last.map(Self.cursor(of:))) }
             found.append((entry.id, entry.until))
-            lastKey = key(entry)
+            last = entry
         }
         return (found, nil)
+    }
+
+    private static func cursor(of entry: ExpiryOrder.Entry) -> String {
+        "\(entry.until.components.seconds)-\(entry.until.components.attoseconds)-\(entry.number)"
     }
 
     mutating func expire(now: Duration) {

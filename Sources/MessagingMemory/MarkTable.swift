@@ -3,9 +3,9 @@ import Messaging
 /// What is known of message ids, found by a hash that is computed once.
 ///
 /// A dictionary of ids would hash and compare their texts, each behind a pointer of its own, whenever it grows or two fall on
-/// neighbouring places: most of what publishing costs. Here places are plain numbers, half of which is the hash, and a table
-/// that grows moves nothing else. Marks that belong to one place stand one behind the other (linear probing); the few that
-/// find no place near theirs, or the many whose ids somebody has made for that, share a dictionary of the usual kind.
+/// neighbouring places: most of what publishing costs. Here places are plain numbers, half of which is the hash, and nothing
+/// that is large is ever copied or asked for in one piece: marks stand in chunks, and the places in segments. A segment that
+/// is full is parted in two by one more bit of the hash (extendible hashing).
 struct MarkTable: Sendable {
     struct Mark: Sendable {
         let id: MessageID
@@ -15,26 +15,22 @@ struct MarkTable: Sendable {
         let number: UInt64
     }
 
-    /// How far from its place a mark is looked for; with half of the places free nearly all are much closer.
-    private static let reach = 32
-
     private let hash: @Sendable (MessageID) -> UInt64
-    /// As many as a power of two: the hash in the higher half, where the mark is, counted from 1, in the lower half.
-    ///
-    /// 0 is a free place.
-    private var places: [UInt64] = Array(repeating: 0, count: 16)
-    private var marks: [Mark] = []
-    /// Where marks were removed.
-    private var free: [Int] = []
+    private var segments: [MarkSegment] = [MarkSegment()]
+    /// Which segment the higher bits of a hash belong to: as many as a power of two.
+    private var directory: [UInt32] = [0]
+    private var marks = Marks()
+    /// The few that find no place near theirs, or the many whose ids somebody has made for that.
     private var others: [MessageID: Mark] = [:]
 
     /// - Parameter hash: Hashes an id; not for security, so anything will do for a test.
     init(hash: @escaping @Sendable (MessageID) -> UInt64 = MarkTable.hash) { self.hash = hash }
 
-    var count: Int { marks.count - free.count + others.count }
+    var count: Int { marks.count + others.count }
 
     func find(_ id: MessageID) -> Mark? {
-        if let place = look(for: id, half(id)).found { return marks[index(places[place])] }
+        let half = half(id)
+        if let place = look(for: id, half, in: segment(half)).found { return marks[place.index] }
         return others.isEmpty ? nil : others[id]
     }
 
@@ -43,88 +39,121 @@ struct MarkTable: Sendable {
     /// - Returns: The mark that is there already.
     mutating func insert(_ fresh: Mark) -> Mark? {
         if !others.isEmpty, let mark = others[fresh.id] { return mark }
-        if (marks.count - free.count) * 2 >= places.count { grow() }
         let half = half(fresh.id)
-        let (found, space) = look(for: fresh.id, half)
-        if let found { return marks[index(places[found])] }
-        guard let space else {
-            others[fresh.id] = fresh
-            return nil
-        }
-        if let index = free.popLast() {
-            marks[index] = fresh
-            places[space] = half << 32 | UInt64(index + 1)
+        while segments[segment(half)].isFull, grow(half) {}
+        let segment = segment(half)
+        let (found, space) = look(for: fresh.id, half, in: segment)
+        if let found { return marks[found.index] }
+        if let space, !segments[segment].isFull, let index = marks.add(fresh) {
+            segments[segment].fill(space, MarkPlace(half: half, index: index))
         } else {
-            marks.append(fresh)
-            places[space] = half << 32 | UInt64(marks.count)
+            others[fresh.id] = fresh
         }
         return nil
     }
 
     /// Removes the mark of an id, or only that of a number.
     mutating func remove(_ id: MessageID, number: UInt64? = nil) {
-        guard let place = look(for: id, half(id)).found else {
+        let half = half(id)
+        let segment = segment(half)
+        guard let found = look(for: id, half, in: segment).found else {
             if !others.isEmpty, let mark = others[id], number == nil || mark.number == number { others[id] = nil }
             return
         }
-        let index = index(places[place])
-        guard number == nil || marks[index].number == number else { return }
-        free.append(index)
-        close(place)
+        guard number == nil || marks[found.index].number == number else { return }
+        marks.remove(found.index)
+        segments[segment].close(found.place)
     }
 
     /// Looks for an id up to the first free place.
     ///
     /// - Returns: Where it is, or else where there is room for it.
-    private func look(for id: MessageID, _ half: UInt64) -> (found: Int?, space: Int?) {
+    private func look(
+        for id: MessageID,
+        _ half: UInt32,
+        in segment: Int
+    ) -> (found: (place: Int, index: Int)?, space: Int?) {
+        let places = segments[segment].places
         let mask = places.count - 1
-        for step in 0..<Self.reach {
+        for step in 0..<MarkSegment.reach {
             let place = (Int(half) + step) & mask
             let entry = places[place]
-            if entry == 0 { return (nil, place) }
-            if entry >> 32 == half, marks[index(entry)].id == id { return (place, nil) }
+            if entry.isFree { return (nil, place) }
+            if entry.half == half, marks[entry.index].id == id { return ((place, entry.index), nil) }
         }
         return (nil, nil)
     }
 
-    /// Frees a place, and moves what stands behind it because of it up: a search ends at the first free one.
-    private mutating func close(_ place: Int) {
-        let mask = places.count - 1
-        var hole = place
-        var next = (hole + 1) & mask
-        while places[next] != 0 {
-            let home = Int(places[next] >> 32) & mask
-            if (next - home) & mask >= (next - hole) & mask {
-                places[hole] = places[next]
-                hole = next
-            }
-            next = (next + 1) & mask
-        }
-        places[hole] = 0
-    }
-
-    private mutating func grow() {
-        let old = places
-        let mask = old.count * 2 - 1
-        places = Array(repeating: 0, count: mask + 1)
-        for entry in old where entry != 0 {
-            let home = Int(entry >> 32)
-            if let step = (0..<Self.reach).first(where: { places[(home + $0) & mask] == 0 }) {
-                places[(home + step) & mask] = entry
-            } else {
-                let index = index(entry)
-                others[marks[index].id] = marks[index]
-                free.append(index)
+    /// Makes room in the segment of a hash: with more places, or by giving half of its hashes to another one.
+    ///
+    /// - Returns: Whether anything could be done.
+    private mutating func grow(_ half: UInt32) -> Bool {
+        let segment = segment(half)
+        let homeless: [MarkPlace]
+        if segments[segment].places.count < MarkSegment.width {
+            homeless = segments[segment].double()
+        } else {
+            let depth = segments[segment].depth
+            guard MarkSegment.widthBits + depth < UInt32.bitWidth else { return false }
+            let flag = 1 << depth
+            if flag == directory.count { directory += directory }
+            let other: MarkSegment
+            (other, homeless) = segments[segment].part()
+            segments.append(other)
+            let common = Int(half >> UInt32(MarkSegment.widthBits)) & (flag - 1)
+            for place in stride(from: common | flag, to: directory.count, by: flag * 2) {
+                directory[place] = UInt32(segments.count - 1)
             }
         }
+        for entry in homeless {
+            others[marks[entry.index].id] = marks[entry.index]
+            marks.remove(entry.index)
+        }
+        return true
     }
 
-    private func half(_ id: MessageID) -> UInt64 {
+    private func segment(_ half: UInt32) -> Int {
+        Int(directory[Int(half >> UInt32(MarkSegment.widthBits)) & (directory.count - 1)])
+    }
+
+    private func half(_ id: MessageID) -> UInt32 {
         let hash = hash(id)
-        return (hash ^ hash >> 32) & 0xFFFF_FFFF
+        return UInt32(truncatingIfNeeded: hash ^ hash >> 32)
     }
-
-    private func index(_ entry: UInt64) -> Int { Int(entry & 0xFFFF_FFFF) - 1 }
 
     private static func hash(_ id: MessageID) -> UInt64 { BodyDigest.of(id.rawValue) }
+}
+
+/// The marks themselves, each at an index of its own for as long as it is there.
+private struct Marks: Sendable {
+    private static let bits = 10
+
+    private var chunks: [ContiguousArray<MarkTable.Mark>] = []
+    private var end = 0
+    /// Where marks were removed.
+    private var free: [Int] = []
+
+    var count: Int { end - free.count }
+
+    subscript(index: Int) -> MarkTable.Mark { chunks[index >> Self.bits][index & (1 << Self.bits - 1)] }
+
+    /// - Returns: Its index; `nil` when no further one can be told.
+    mutating func add(_ mark: MarkTable.Mark) -> Int? {
+        if let index = free.popLast() {
+            chunks[index >> Self.bits][index & (1 << Self.bits - 1)] = mark
+            return index
+        }
+        guard end < MarkPlace.limit else { return nil }
+        if end >> Self.bits == chunks.count {
+            var chunk: ContiguousArray<MarkTable.Mark> = []
+            // The first one grows as it is needed: most queues are small.
+            if end > 0 { chunk.reserveCapacity(1 << Self.bits) }
+            chunks.append(chunk)
+        }
+        chunks[chunks.count - 1].append(mark)
+        end += 1
+        return end - 1
+    }
+
+    mutating func remove(_ index: Int) { free.append(index) }
 }

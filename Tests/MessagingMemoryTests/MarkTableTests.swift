@@ -36,4 +36,26 @@ struct MarkTableTests {
         }
         for (id, number) in model { #expect(table.find(id)?.digest == number) }
     }
+
+    @Test(
+        "many ids are found, those that share most of their hash too",
+        arguments: [UInt64.max, 0xFFFF_F800, 0x8000_0FFF, 0x7FF]
+    )
+    func many(mask: UInt64) {
+        var table = MarkTable { (UInt64($0.rawValue.dropFirst(3)) ?? 0) &* 0x9E37_79B9_7F4A_7C15 >> 32 & mask }
+        let ids = (UInt64(0)..<30_000).map { MessageID("id-\($0)") }
+        for (number, id) in ids.enumerated() {
+            #expect(table.insert(MarkTable.Mark(id: id, digest: nil, number: UInt64(number))) == nil)
+        }
+        #expect(table.count == ids.count)
+        for (number, id) in ids.enumerated() where number.isMultiple(of: 3) { table.remove(id) }
+        #expect(table.count == 20_000)
+        for (number, id) in ids.enumerated() {
+            #expect(table.find(id)?.number == (number.isMultiple(of: 3) ? nil : UInt64(number)))
+        }
+        for (number, id) in ids.enumerated() where number.isMultiple(of: 3) {
+            #expect(table.insert(MarkTable.Mark(id: id, digest: nil, number: 1)) == nil)
+        }
+        #expect(table.count == ids.count)
+    }
 }

@@ -46,4 +46,41 @@ struct StructureTests {
         #expect(log.next(from: 0) == nil)
         #expect(log[log.end + 100] == nil)
     }
+
+    @Test("an order of expiry gives what a sorted list gives, wherever entries are put")
+    func expiry() {
+        var generator = SeededGenerator(seed: 3)
+        var order = ExpiryOrder()
+        var model: [ExpiryOrder.Entry] = []
+        func numbers(_ entries: some Sequence<ExpiryOrder.Entry>) -> [UInt64] { entries.map(\.number) }
+        let start = Duration.seconds(Int64.min)
+        for number in UInt64(0)..<20_000 {
+            switch Int.random(in: 0..<10, using: &generator) {
+            case 0:
+                #expect(order.removeFirst()?.number == model.first?.number)
+                if !model.isEmpty { model.removeFirst() }
+            case 1:
+                order.removeLast()
+                _ = model.popLast()
+            default:
+                // Some in the order of time, many of one moment, some in the middle.
+                let moment =
+                    Int.random(in: 0..<3, using: &generator) > 0
+                    ? number / 100 : .random(in: 0...number / 100, using: &generator)
+                let entry = ExpiryOrder.Entry(id: MessageID("id-\(number)"), number: number, until: .seconds(moment))
+                order.insert(entry)
+                model.insert(entry, at: model.firstIndex { $0.until > entry.until } ?? model.endIndex)
+            }
+            #expect(order.first?.number == model.first?.number)
+            #expect(order.last?.number == model.last?.number)
+            guard number % 1000 == 999 else { continue }
+            #expect(numbers(order.entries(after: start, 0)) == numbers(model))
+            guard let some = model.randomElement(using: &generator) else { continue }
+            let later = model.filter { ($0.until, $0.number) > (some.until, some.number) }
+            #expect(numbers(order.entries(after: some.until, some.number)) == numbers(later))
+        }
+        while let first = order.removeFirst() { #expect(first.number == model.removeFirst().number) }
+        #expect(model.isEmpty)
+        #expect(numbers(order.entries(after: start, 0)) == [])
+    }
 }
