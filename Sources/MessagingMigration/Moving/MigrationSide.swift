@@ -3,7 +3,7 @@ import Messaging
 /// One of the two backends of a migration.
 public struct MigrationSide: Sendable {
     /// The most messages that are on their way at a time to a side that recognises what was written in before.
-    static let page = 256
+    static let page = 512
     /// The most messages that are on their way at a time to any other side: as many a crash can double.
     static let window = 64
 
