@@ -12,10 +12,14 @@ struct DedupeWindow: Sendable {
     private var marks = MarkTable()
     private var order = ExpiryOrder()
     private var last: UInt64 = 0
+    /// The end of the window of the message that was admitted last, by its number.
+    private var latest: (number: UInt64, until: Duration) = (0, .zero)
 
     init(window: Duration) { self.window = window.bounded }
 
     var count: Int { marks.count }
+    /// How many ids are waiting to be forgotten, those that were forgotten before their time included.
+    var waiting: Int { order.count }
 
     /// Tells whether an id is known, and remembers it when it is not.
     mutating func admit(_ message: Message, now: Duration) -> Answer {
@@ -25,15 +29,17 @@ struct DedupeWindow: Sendable {
         if let mark = marks.insert(fresh) {
             return mark.digest == nil || mark.digest == fresh.digest ? .duplicate : .conflict
         }
-        order.insert(ExpiryOrder.Entry(id: message.id, number: fresh.number, until: now + window))
+        latest = (fresh.number, now + window)
+        order.insert(ExpiryOrder.Entry(id: message.id, number: fresh.number, until: latest.until))
         return .new
     }
 
     /// Forgets an id whose message was not kept after all.
     mutating func forget(_ id: MessageID) {
+        let number = marks.find(id)?.number
         marks.remove(id)
         // Refused messages must not pile up here while the queue is full.
-        if order.last?.id == id { order.removeLast() }
+        if number == latest.number { order.remove(until: latest.until, number: latest.number) }
     }
 
     /// Remembers an id that was published elsewhere, unless it is known.

@@ -17,6 +17,7 @@ struct ExpiryOrder: Sendable {
     /// None of them is empty.
     private var chunks: Deque<Deque<Entry>> = []
 
+    var count: Int { chunks.reduce(0) { $0 + $1.count } }
     var first: Entry? { chunks.first?.first }
     var last: Entry? { chunks.last?.last }
 
@@ -46,10 +47,18 @@ struct ExpiryOrder: Sendable {
         return entry
     }
 
-    mutating func removeLast() {
-        guard !chunks.isEmpty else { return }
-        _ = chunks[chunks.count - 1].popLast()
-        if chunks[chunks.count - 1].isEmpty { chunks.removeLast() }
+    /// Removes the entry of a moment and a number, if there is one.
+    mutating func remove(until: Duration, number: UInt64) {
+        func isThere(_ entry: Entry) -> Bool { (entry.until, entry.number) >= (until, number) }
+        // It is the last one in nearly all cases.
+        var chunk = chunks.count - 1
+        guard chunk >= 0 else { return }
+        if chunks[chunk].last?.number != number { chunk = chunks.firstOrdered { $0.last.map(isThere) ?? true } }
+        guard chunk < chunks.count else { return }
+        let place = chunks[chunk].firstOrdered(where: isThere)
+        guard place < chunks[chunk].count, chunks[chunk][place].number == number else { return }
+        chunks[chunk].remove(at: place)
+        if chunks[chunk].isEmpty { chunks.remove(at: chunk) }
     }
 
     private mutating func append(_ entry: Entry) {

@@ -1,4 +1,4 @@
-/// A place of a ``MarkSegment``: a hash, and the mark that stands there.
+/// A place of a ``MarkSegment``: half of a hash, and the mark that stands there.
 struct MarkPlace: Sendable {
     /// How many marks can be told apart.
     static let limit = Int(UInt32.max) - 1
@@ -67,7 +67,7 @@ struct MarkSegment: Sendable {
         return old.filter { !$0.isFree && !put($0) }
     }
 
-    /// Gives the marks whose hash has its next bit set to another segment.
+    /// Moves the marks in whose hash the next bit is set to a new segment.
     ///
     /// - Returns: The other one, and what found no place in either.
     mutating func part() -> (other: MarkSegment, homeless: [MarkPlace]) {

@@ -3,9 +3,9 @@ import Messaging
 /// What is known of message ids, found by a hash that is computed once.
 ///
 /// A dictionary of ids would hash and compare their texts, each behind a pointer of its own, whenever it grows or two fall on
-/// neighbouring places: most of what publishing costs. Here places are plain numbers, half of which is the hash, and nothing
-/// that is large is ever copied or asked for in one piece: marks stand in chunks, and the places in segments. A segment that
-/// is full is parted in two by one more bit of the hash (extendible hashing).
+/// neighbouring places: most of what publishing costs. Here places are plain numbers, half of which is the hash, and what grows
+/// is not copied as a whole: marks stand in chunks, and the places in segments. A segment that is full is parted in two by one
+/// more bit of the hash (extendible hashing).
 struct MarkTable: Sendable {
     struct Mark: Sendable {
         let id: MessageID
@@ -15,12 +15,15 @@ struct MarkTable: Sendable {
         let number: UInt64
     }
 
+    /// How many places of the directory a segment may have on average.
+    private static let sparse = 64
+
     private let hash: @Sendable (MessageID) -> UInt64
     private var segments: [MarkSegment] = [MarkSegment()]
     /// Which segment the higher bits of a hash belong to: as many as a power of two.
     private var directory: [UInt32] = [0]
     private var marks = Marks()
-    /// The few that find no place near theirs, or the many whose ids somebody has made for that.
+    /// The few that find no place near theirs, and the many whose ids somebody has made for that.
     private var others: [MessageID: Mark] = [:]
 
     /// - Parameter hash: Hashes an id; not for security, so anything will do for a test.
@@ -40,10 +43,14 @@ struct MarkTable: Sendable {
     mutating func insert(_ fresh: Mark) -> Mark? {
         if !others.isEmpty, let mark = others[fresh.id] { return mark }
         let half = half(fresh.id)
-        while segments[segment(half)].isFull, grow(half) {}
-        let segment = segment(half)
-        let (found, space) = look(for: fresh.id, half, in: segment)
+        var segment = segment(half)
+        var (found, space) = look(for: fresh.id, half, in: segment)
+        // First: a segment that grows may send its mark to the others.
         if let found { return marks[found.index] }
+        if segments[segment].isFull {
+            while segments[segment].isFull, grow(half) { segment = self.segment(half) }
+            (found, space) = look(for: fresh.id, half, in: segment)
+        }
         if let space, !segments[segment].isFull, let index = marks.add(fresh) {
             segments[segment].fill(space, MarkPlace(half: half, index: index))
         } else {
@@ -96,7 +103,11 @@ struct MarkTable: Sendable {
             let depth = segments[segment].depth
             guard MarkSegment.widthBits + depth < UInt32.bitWidth else { return false }
             let flag = 1 << depth
-            if flag == directory.count { directory += directory }
+            if flag == directory.count {
+                // Hashes that differ in few of their bits only are made up; they are not worth a directory of millions.
+                guard directory.count < Self.sparse * segments.count else { return false }
+                directory += directory
+            }
             let other: MarkSegment
             (other, homeless) = segments[segment].part()
             segments.append(other)
@@ -131,7 +142,7 @@ private struct Marks: Sendable {
     private var chunks: [ContiguousArray<MarkTable.Mark>] = []
     private var end = 0
     /// Where marks were removed.
-    private var free: [Int] = []
+    private var free: [UInt32] = []
 
     var count: Int { end - free.count }
 
@@ -139,7 +150,7 @@ private struct Marks: Sendable {
 
     /// - Returns: Its index; `nil` when no further one can be told.
     mutating func add(_ mark: MarkTable.Mark) -> Int? {
-        if let index = free.popLast() {
+        if let index = free.popLast().map(Int.init) {
             chunks[index >> Self.bits][index & (1 << Self.bits - 1)] = mark
             return index
         }
@@ -155,5 +166,13 @@ private struct Marks: Sendable {
         return end - 1
     }
 
-    mutating func remove(_ index: Int) { free.append(index) }
+    mutating func remove(_ index: Int) {
+        free.append(UInt32(truncatingIfNeeded: index))
+        guard count == 0 else { return }
+        // Nothing is left: neither the ids nor what they took is kept.
+        chunks.removeLast(chunks.count - 1)
+        chunks[0].removeAll(keepingCapacity: true)
+        free = []
+        end = 0
+    }
 }

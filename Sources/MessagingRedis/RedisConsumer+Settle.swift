@@ -30,13 +30,13 @@ extension RedisConsumer {
         } catch {
             let wasSent = error.code == .indeterminate
             state.withLockedValue { state in
-                for receipt in plan.receipts {
+                for (_, receipt) in plan.items {
                     state.ledger.end(receipt, .failed)
                     if wasSent { state.unknown.insert(receipt) }
                 }
             }
             guard wasSent else { throw error.about(queue) }
-            for index in plan.indices { outcomes[index] = .failed(error.about(queue)) }
+            for (index, _) in plan.items { outcomes[index] = .failed(error.about(queue)) }
             return outcomes
         }
         for (step, reply) in zip(steps, replies) { conclude(step, reply, &outcomes) }
@@ -49,8 +49,8 @@ extension RedisConsumer {
         if let error = reply.error {
             let error = RedisErrors.error(error, queue: queue)
             state.withLockedValue { state in
-                for (index, request) in step.requests {
-                    state.ledger.end(request.receipt, .failed)
+                for (index, receipt) in step.items {
+                    state.ledger.end(receipt, .failed)
                     outcomes[index] = .failed(error)
                 }
             }
@@ -60,20 +60,20 @@ extension RedisConsumer {
         switch reply.integer {
         case nil: answers = reply.integers
         // All of them at once.
-        case let count? where step.kind == .acknowledge && count == step.requests.count:
-            answers = Array(repeating: 1, count: step.requests.count)
+        case let count? where step.kind == .acknowledge && count == step.items.count:
+            answers = Array(repeating: 1, count: step.items.count)
         case let answer?: answers = [answer]
         }
         state.withLockedValue { state in
-            for (position, (index, request)) in step.requests.enumerated() {
+            for (position, (index, receipt)) in step.items.enumerated() {
                 let answer = position < answers.count ? answers[position] : 0
-                let wasUnknown = !state.unknown.isEmpty && state.unknown.remove(request.receipt) != nil
+                let wasUnknown = !state.unknown.isEmpty && state.unknown.remove(receipt) != nil
                 if answer == 1 {
-                    state.ledger.end(request.receipt, .settled)
+                    state.ledger.end(receipt, .settled)
                     outcomes[index] = .settled
                 } else if wasUnknown {
                     // The first attempt may have done it; nobody can tell it from a lost lease.
-                    state.ledger.end(request.receipt, .leaseLost)
+                    state.ledger.end(receipt, .leaseLost)
                     outcomes[index] = .failed(
                         QueueError(
                             .indeterminate,
@@ -83,20 +83,18 @@ extension RedisConsumer {
                         )
                     )
                 } else {
-                    state.ledger.end(request.receipt, .leaseLost)
+                    state.ledger.end(receipt, .leaseLost)
                     outcomes[index] = .leaseLost
                 }
             }
         }
-        for (_, request) in step.requests {
-            if case .retry(let delay, _) = request.settlement, delay > .zero { keeper.due(after: delay) }
-        }
+        if case .retry(let delay, _) = step.kind, delay > .zero { keeper.due(after: delay) }
     }
 
     private func call(for step: SettlePlan.Step) -> ScriptCall {
         let stream = step.isPrivate ? own.retry : keys.log
         let flag = step.isPrivate ? "1" : "0"
-        let ids = step.requests.map { EntryID($0.1.receipt) }
+        let ids = step.items.map { EntryID($0.receipt) }
         switch step.kind {
         case .acknowledge: return ScriptCall(.acknowledge, keys: [stream], [group, name, flag], ids: ids)
         case .release:
@@ -115,7 +113,7 @@ extension RedisConsumer {
                     keys.wake,
                 ]
             )
-        case .reject(let reason, let error): return rejectCall(step.requests[0].1.receipt, reason, error ?? "")
+        case .reject(let reason, let error): return rejectCall(step.items[0].receipt, reason, error ?? "")
         }
     }
 

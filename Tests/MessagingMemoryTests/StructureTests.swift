@@ -60,8 +60,11 @@ struct StructureTests {
                 #expect(order.removeFirst()?.number == model.first?.number)
                 if !model.isEmpty { model.removeFirst() }
             case 1:
-                order.removeLast()
-                _ = model.popLast()
+                // The last one, as a rule, one of the others, or one that is not there.
+                let some = Bool.random(using: &generator) ? model.last : model.randomElement(using: &generator)
+                guard let some else { continue }
+                order.remove(until: some.until, number: some.number + (number.isMultiple(of: 7) ? 100_000 : 0))
+                if !number.isMultiple(of: 7) { model.removeAll { $0.number == some.number } }
             default:
                 // Some in the order of time, many of one moment, some in the middle.
                 let moment =
@@ -82,5 +85,23 @@ struct StructureTests {
         while let first = order.removeFirst() { #expect(first.number == model.removeFirst().number) }
         #expect(model.isEmpty)
         #expect(numbers(order.entries(after: start, 0)) == [])
+    }
+
+    @Test("refused messages leave nothing behind, though an id is remembered for longer than any of them")
+    func refused() {
+        var window = DedupeWindow(window: .seconds(60))
+        window.remember("late", until: .seconds(3600))
+        for number in 0..<1000 {
+            let id = MessageID("id-\(number)")
+            #expect(window.admit(Message(body: [], id: id), now: .seconds(number)) == .new)
+            window.forget(id)
+        }
+        #expect(window.count == 1)
+        #expect(window.waiting == 1)
+        // What was accepted is forgotten in time, and what is remembered for longer stays.
+        #expect(window.admit(Message(body: [], id: "kept"), now: .seconds(1000)) == .new)
+        window.expire(now: .seconds(1061))
+        #expect(window.count == 1)
+        #expect(window.waiting == 1)
     }
 }

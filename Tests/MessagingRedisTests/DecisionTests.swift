@@ -298,8 +298,8 @@ struct PlanTests {
         plan.add(8, request(2, .release))
         #expect(!plan.isEmpty)
         #expect(plan.acknowledgements == 3)
-        #expect(plan.indices.sorted() == Array(0...8))
-        #expect(Set(plan.receipts).count == 9)
+        #expect(plan.items.map(\.index).sorted() == Array(0...8))
+        #expect(Set(plan.items.map(\.receipt)).count == 9)
         let steps = plan.steps()
         #expect(
             steps.map(\.kind) == [
@@ -307,7 +307,7 @@ struct PlanTests {
             ]
         )
         #expect(steps.map(\.isPrivate) == [false, true, false, true, false, true])
-        #expect(steps.map { $0.requests.map(\.0) } == [[2, 0, 1], [3], [8, 4], [5], [6], [7]])
+        #expect(steps.map { $0.items.map(\.index) } == [[2, 0, 1], [3], [8, 4], [5], [6], [7]])
     }
 
     @Test("large batches are cut and lose nothing")
@@ -317,11 +317,11 @@ struct PlanTests {
         for index in 0..<2500 { plan.add(index, request(.random(in: 0...1000, using: &generator), .acknowledge)) }
         for index in 2500..<2750 { plan.add(index, request(.random(in: 0...1000, using: &generator), .release)) }
         let steps = plan.steps()
-        #expect(steps.map(\.requests.count) == [1000, 1000, 500, 100, 100, 50])
-        #expect(steps.flatMap { $0.requests.map(\.0) }.sorted() == Array(0..<2750))
-        #expect(plan.indices.sorted() == Array(0..<2750))
+        #expect(steps.map(\.items.count) == [1000, 1000, 500, 100, 100, 50])
+        #expect(steps.flatMap { $0.items.map(\.index) }.sorted() == Array(0..<2750))
+        #expect(plan.items.map(\.index).sorted() == Array(0..<2750))
         for kind in [SettlePlan.Kind.acknowledge, .release] {
-            let ids = steps.filter { $0.kind == kind }.flatMap { $0.requests.map { EntryID($0.1.receipt) } }
+            let ids = steps.filter { $0.kind == kind }.flatMap { $0.items.map { EntryID($0.receipt) } }
             #expect(ids == ids.sorted())
         }
     }

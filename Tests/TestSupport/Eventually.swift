@@ -6,7 +6,7 @@
 /// - Returns: Whether it did.
 /// - Throws: What the condition throws, or `CancellationError`.
 public func eventually(
-    within limit: Duration = .seconds(10),
+    within limit: Duration = .seconds(60),
     _ condition: () async throws -> Bool
 ) async throws -> Bool {
     let deadline = ContinuousClock.now + limit

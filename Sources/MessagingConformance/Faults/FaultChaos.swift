@@ -24,7 +24,12 @@ struct FaultChaos {
                 let workerSeed = generator.next()
                 let stage = stage
                 group.addTask {
-                    let worker = ChaosWorker(stage: stage, queue: queue, name: "chaos-\(number)")
+                    let worker = ChaosWorker(
+                        stage: stage,
+                        queue: queue,
+                        name: "chaos-\(number)",
+                        isRemote: number.isMultiple(of: 2)
+                    )
                     return try await worker.run(SeededGenerator(seed: workerSeed), course)
                 }
             }
@@ -32,7 +37,7 @@ struct FaultChaos {
             while stage.harness.now - start < stage.faults.chaosTime {
                 course.reach((stage.harness.now - start) / stage.faults.chaosTime)
                 let fault = faults.draw(&generator)
-                try await fault?(Int.random(in: 0...400, using: &generator))
+                try await fault?(Int.random(in: 0...400, using: &generator), course)
                 try await pass(Int.random(in: 1...4, using: &generator), course)
                 try await stage.faults.proxy().apply(.none)
                 try await pass(Int.random(in: 0...4, using: &generator), course)
@@ -58,12 +63,14 @@ struct FaultChaos {
     private func pass(_ steps: Int, _ course: ChaosCourse) async throws {
         // Where a call fails at once, only a busy machine keeps the workers from their steps: a fault must not be over
         // before they have met it. Elsewhere what is broken keeps them, and the time has passed already.
-        let patience: Duration = stage.faults.patience == .zero ? .seconds(2) : .milliseconds(50)
+        // Bounded in all, so that the case still ends in time where nothing works.
+        let patience: Duration = stage.faults.patience == .zero ? .seconds(2) : .zero
         for _ in 0..<steps {
-            let taken = course.taken
+            let met = course.met
             try await stage.harness.advance(by: stage.stage.unit / 2)
-            let end = ContinuousClock.now + patience
-            while course.taken < taken + 8, !course.isHeld, ContinuousClock.now < end {
+            let now = ContinuousClock.now
+            let end = max(now + .milliseconds(50), min(now + patience, course.begun + .seconds(10)))
+            while course.met < met + 4, !course.isHeld, ContinuousClock.now < end {
                 try await Task.sleep(for: .milliseconds(1))
             }
         }
@@ -74,22 +81,22 @@ struct FaultChaos {
         let stage = stage
         let proxy = try await stage.faults.proxy()
         var found: [FaultBag.Fault] = [
-            { try await proxy.apply(.cut(.requests, after: $0)) },
-            { try await proxy.apply(.cut(.replies, after: $0 / 8)) },
-            { _ in try await proxy.apply(.drop(.replies)) },
-            { _ in try await proxy.apply(.silence([.requests, .replies])) },
-            { _ in try await proxy.apply(.silence([.replies])) },
-            { try await proxy.apply(.delay(.milliseconds($0 / 8))) },
-            { _ in try await proxy.apply(.halfClose(.requests)) },
-            { _ in try await proxy.apply(.refuse) },
-            { _ in try await proxy.resetConnections() },
+            { number, _ in try await proxy.apply(.cut(.requests, after: number)) },
+            { number, _ in try await proxy.apply(.cut(.replies, after: number / 8)) },
+            { _, _ in try await proxy.apply(.drop(.replies)) },
+            { _, _ in try await proxy.apply(.silence([.requests, .replies])) },
+            { _, _ in try await proxy.apply(.silence([.replies])) },
+            { number, _ in try await proxy.apply(.delay(.milliseconds(number / 8))) },
+            { _, _ in try await proxy.apply(.halfClose(.requests)) },
+            { _, _ in try await proxy.apply(.refuse) },
+            { _, _ in try await proxy.resetConnections() },
         ]
         do {
             try await stage.faults.broker(.pause)
             try await stage.faults.broker(.resume)
-            found.append { _ in
+            found.append { _, course in
                 try await stage.faults.broker(.pause)
-                try await stage.harness.advance(by: stage.stage.unit)
+                try await pass(2, course)
                 try await stage.faults.broker(.resume)
             }
         } catch is NotPossible {}
@@ -97,8 +104,9 @@ struct FaultChaos {
         do {
             try await stage.faults.broker(.kill)
             try await stage.faults.broker(.start)
-            found.append { _ in
+            found.append { _, course in
                 try await stage.faults.broker(.kill)
+                try await pass(1, course)
                 try await stage.faults.broker(.start)
             }
         } catch is NotPossible {}
@@ -108,7 +116,7 @@ struct FaultChaos {
 
 /// The faults, drawn in a random order and each as often as the others: which ones a run has met is not left to luck.
 private struct FaultBag {
-    typealias Fault = @Sendable (Int) async throws -> Void
+    typealias Fault = @Sendable (Int, ChaosCourse) async throws -> Void
 
     private let all: [Fault]
     private var left: [Fault] = []
@@ -128,11 +136,12 @@ private final class ChaosCourse: Sendable {
     /// How far they may be ahead of the time.
     private static let ahead = 200
 
-    private let state = Mutex((next: 0, hasEnded: false, taken: 0, allowed: ahead))
+    let begun = ContinuousClock.now
+    private let state = Mutex((next: 0, hasEnded: false, taken: 0, met: 0, allowed: ahead))
 
     var hasEnded: Bool { state.withLock { $0.hasEnded } }
-    /// How many steps the workers have taken.
-    var taken: Int { state.withLock { $0.taken } }
+    /// How many steps have ended of the workers that the faults between clients and broker can happen to.
+    var met: Int { state.withLock { $0.met } }
     /// Whether there is no step to be taken before more time has passed.
     var isHeld: Bool { state.withLock { $0.taken >= $0.allowed } }
 
@@ -152,6 +161,8 @@ private final class ChaosCourse: Sendable {
         }
     }
 
+    func countMet() { state.withLock { $0.met += 1 } }
+
     /// Takes some numbers; returns the first.
     func take(_ count: Int) -> Int {
         state.withLock { state in
@@ -166,6 +177,8 @@ private struct ChaosWorker {
     let stage: FaultStage
     let queue: any MessageQueue
     let name: String
+    /// Whether it reaches the broker through the proxy.
+    let isRemote: Bool
 
     /// Works until it is told to stop.
     ///
@@ -181,6 +194,7 @@ private struct ChaosWorker {
             // A broker is to be broken, not to be kept busy.
             try await Task.sleep(for: .milliseconds(5))
             guard course.step() else { continue }
+            defer { if isRemote { course.countMet() } }
             do throws(QueueError) {
                 switch Int.random(in: 0..<40, using: &generator) {
                 case 0...13:
