@@ -70,7 +70,7 @@ struct RedisBreakageTests {
         breakage(
             "due-not-announced",
             nil,
-            "redis.call('PUBLISH', wake, string.format('%d', at))",
+            "redis.pcall('PUBLISH', wake, string.format('%d', at))",
             "",
             foundBy: "delay.precision"
         ),

@@ -271,20 +271,29 @@ public final class Pipeline: Sendable {
         let watched = Layer.workers.prefix(last + 1)
         while true {
             if Task.isCancelled { return signal.interrupt() }
-            let isBusy = running.values.joined().contains { $0.status.inFlight > 0 }
-            if !isBusy, await areEmpty(watched) { return }
+            func isBusy() -> Bool { running.values.joined().contains { $0.status.inFlight > 0 } }
+            // Again afterwards: what was delivered meanwhile was in no figure.
+            if !isBusy(), await areEmpty(watched, running), !isBusy() { return }
             // Woken by every settled batch; the deadline is for work that other processes finish.
             await signal.wait(atMost: .seconds(1), clock: clock)
         }
     }
 
-    private func areEmpty(_ layers: some Sequence<Layer>) async -> Bool {
+    /// How much later than asked for a retry may come.
+    private static let slack: Duration = .seconds(2)
+
+    private func areEmpty(_ layers: some Sequence<Layer>, _ running: [Layer: [Worker]]) async -> Bool {
         for layer in layers {
             guard let queue = queues[layer], let name = layer.queue, let group = layer.group else { return false }
             do {
                 let figures = try await queue.statistics(of: name)[group]
-                // Where a broker does not tell what consumers hold, the workers of this process are all that is known.
                 guard let figures, (figures.lag.value ?? figures.ready.value) == 0 else { return false }
+                // Where a broker does not tell what consumers hold and what waits for its time, the workers of this
+                // process are all that is known.
+                let waits = (running[layer] ?? []).contains { worker in
+                    worker.status.untilLastRetry.map { $0 + Self.slack > .zero } ?? false
+                }
+                if figures.lag.value == nil, waits { return false }
             } catch {
                 logger.debug("a queue cannot be asked whether it is empty", metadata: [LogKeys.error: "\(error)"])
                 return false
@@ -324,7 +333,7 @@ public final class Pipeline: Sendable {
             guard let queue = queues[layer], let name = layer.queue, let group = layer.group else { continue }
             // A queue that another process has not declared yet has no dead letters.
             guard let figures = try? await queue.statistics(of: name) else { continue }
-            report.dead += figures[group]?.dead.value ?? 0
+            if let dead = figures[group]?.dead.value, dead > 0 { report.deadLetters[layer] = dead }
         }
         report.counts = try await statements.counts()
         return report

@@ -22,8 +22,8 @@ public struct PipelineReport: Sendable, Hashable {
     public var layers: [LayerReport] = []
     /// What the last layer keeps, from this and all earlier runs.
     public var counts = StatementCounts(unique: 0, duplicates: 0)
-    /// Dead letters of all layers.
-    public var dead = 0
+    /// Dead letters by layer, from this and all earlier runs; a layer without any is missing.
+    public var deadLetters: [Layer: Int] = [:]
     /// Whether shutdown began before the inputs were read and the queues empty.
     public var wasInterrupted = false
     /// How long the run took.
@@ -33,6 +33,9 @@ public struct PipelineReport: Sendable, Hashable {
     ///
     /// - Parameter collect: What was collected.
     public init(collect: CollectReport) { self.collect = collect }
+
+    /// Dead letters of all layers.
+    public var dead: Int { deadLetters.values.reduce(0, +) }
 
     /// Statements that were analysed in this run.
     public var analysed: Int { layers.first { $0.layer == .analysis }?.handled ?? 0 }

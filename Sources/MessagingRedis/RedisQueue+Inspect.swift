@@ -187,7 +187,7 @@ extension RedisQueue {
     func requireQueue(_ queue: String) async throws(QueueError) {
         try NameRules.validate(queue: queue)
         try checkOpen()
-        let exists = try await link.command(["EXISTS", RedisKeys(queue: queue).meta], queue: queue)
+        let exists = try await link.command(["HEXISTS", RedisKeys(queue: queue).meta, "format"], queue: queue)
         if exists.integer != 1 {
             throw QueueError(.notFound, "there is no such queue; declare it first", queue: queue)
         }

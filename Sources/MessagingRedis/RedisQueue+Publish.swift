@@ -102,6 +102,8 @@ extension RedisQueue {
                     for index in indices { outcomes[index] = .accepted }
                 } else {
                     let codes = reply.strings
+                    // Where the script adds, an error of the server is one of its answers.
+                    if codes.contains(where: RedisLink.isFromReplica) { link.current?.close() }
                     for (position, index) in indices.enumerated() where position < codes.count {
                         outcomes[index] = Self.outcome(codes[position], messages[index], queue)
                     }

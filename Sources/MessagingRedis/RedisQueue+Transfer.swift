@@ -154,7 +154,9 @@ extension RedisQueue {
                     if mayThrow, isFailure { throw error }
                     for index in indices { outcomes[index] = .refused(error) }
                 } else {
-                    for (index, code) in zip(indices, reply.strings) {
+                    let codes = reply.strings
+                    if codes.contains(where: RedisLink.isFromReplica) { link.current?.close() }
+                    for (index, code) in zip(indices, codes) {
                         outcomes[index] = TransferPlan.outcome(code, messages[index], queue)
                     }
                 }

@@ -125,7 +125,8 @@ struct ConsumeSession: Sendable {
         var held: [Receipt] = []
         var failure: (any Error)?
         var idleSince = ContinuousClock.now
-        while printed < limit, failure == nil {
+        var unsettled: (any Error)?
+        while printed < limit, failure == nil, unsettled == nil {
             let batch: [Delivery]
             do {
                 batch = try await member.receive(max: min(limit - printed, 100), wait: slice(since: idleSince))
@@ -154,17 +155,31 @@ struct ConsumeSession: Sendable {
             printed += done
             let receipts = batch.map(\.receipt)
             if acknowledges {
-                lost += try await settle(receipts.prefix(done), .acknowledge)
+                do {
+                    lost += try await settle(receipts.prefix(done), .acknowledge)
+                } catch {
+                    // They were printed: that they come again is more than that this failed.
+                    lost += done
+                    unsettled = error
+                }
             } else {
                 held += receipts.prefix(done)
             }
-            _ = try await settle(receipts.dropFirst(done), .release)
+            if unsettled == nil {
+                _ = try await settle(receipts.dropFirst(done), .release)
+            } else {
+                // Leases give back what cannot be given back now.
+                _ = try? await settle(receipts.dropFirst(done), .release)
+            }
             if Task.isCancelled { break }
             idleSince = .now
         }
         _ = try await settle(held[...], .release)
-        if let failure { throw failure }
-        output.note(summary(printed))
+        if let failure, lost == 0 { throw failure }
+        if printed == 0 || printed > lost { output.note(summary(printed - lost)) }
+        if let problem = unsettled ?? failure, case .status(_, let text?) = CLIErrors.ending(problem) {
+            output.error(text)
+        }
         if lost > 0 {
             output.error("\(Format.count(lost, "message")) printed but not acknowledged; expect to see it again")
         }

@@ -134,6 +134,20 @@ final class MoodyAnalyzer: Analyzer {
     }
 }
 
+/// A queue that counts what is ready and nothing else, as RabbitMQ does without its management plugin.
+private struct ReticentQueue: QueueDecorator {
+    let base: any MessageQueue
+
+    func statistics(of queue: String) async throws(QueueError) -> QueueStatistics {
+        var statistics = try await base.statistics(of: queue)
+        for index in statistics.groups.indices {
+            statistics.groups[index].inFlight = .unavailable("it does not say")
+            statistics.groups[index].delayed = .unavailable("it does not say")
+        }
+        return statistics
+    }
+}
+
 /// One broker per layer, the stores, and pipelines over them.
 struct Plant: Sendable {
     let queues: [Layer: any MessageQueue]
@@ -151,6 +165,7 @@ struct Plant: Sendable {
         workers: Int = 2,
         analyzer: any Analyzer = LexiconAnalyzer(),
         drainDeadline: Duration = .seconds(20),
+        backoff: Duration = .milliseconds(1),
         clock: QueueClock = .system
     ) -> Pipeline {
         Pipeline(
@@ -160,7 +175,7 @@ struct Plant: Sendable {
             analyzer: analyzer,
             configuration: PipelineConfiguration(
                 workersPerLayer: workers,
-                retryPolicy: RetryPolicy(maxAttempts: 3, backoff: .fixed(.milliseconds(1))),
+                retryPolicy: RetryPolicy(maxAttempts: 3, backoff: .fixed(backoff)),
                 drainDeadline: drainDeadline
             ),
             clock: clock,
@@ -383,6 +398,16 @@ struct PipelineRunTests {
         #expect(report.counts.unique == 1)
     }
 
+    @Test("a run until idle waits for a retry, also where the broker does not count it")
+    func retryWaits() async throws {
+        let plant = Plant(ReticentQueue(base: MemoryQueue()))
+        let pipeline = plant.pipeline(analyzer: MoodyAnalyzer(failures: ["s3": 1]), backoff: .milliseconds(700))
+        try await pipeline.declare()
+        let report = try await pipeline.run(inputs: [sample.collect], untilIdle: true)
+        #expect(report.counts == sample.counts)
+        #expect(!report.wasInterrupted)
+    }
+
     @Test("a graceful shutdown in the middle loses nothing: the next run ends with the same counts")
     func gracefulShutdown() async throws {
         let plant = Plant()
@@ -414,6 +439,38 @@ struct PipelineRunTests {
         #expect(report.counts == sample.counts)
         #expect(report.dead == 0)
         #expect(!report.wasInterrupted)
+    }
+
+    @Test("what an input has given is published before it waits, and when the reading is stopped")
+    func slowInput() async throws {
+        let broker = MemoryQueue()
+        let plant = Plant(broker)
+        let pieces = [0..<3, 3..<23].map { Array(sample.lines[$0].map { $0 + "\n" }.joined().utf8) }
+        let isRead = Atomic(false)
+        let input = CollectInput(name: "pipe") { piece in
+            try await piece(pieces[0])
+            try await piece([])
+            #expect(try await broker.statistics(of: "queue:analysis")["analysis-workers"]?.ready == .exact(3))
+            try await piece(pieces[1])
+            isRead.store(true, ordering: .relaxed)
+            try await Task.sleep(for: .seconds(3600))
+        }
+        let pipeline = plant.pipeline()
+        try await pipeline.declare()
+        let service = PipelineService {
+            try await pipeline.run(layers: [.collect], inputs: [input], untilIdle: false)
+        }
+        let group = ServiceGroup(services: [service], logger: plant.logger)
+        let running = Task { try await group.run() }
+        #expect(try await eventually { isRead.load(ordering: .relaxed) })
+        await group.triggerGracefulShutdown()
+        try await running.value
+        let report = try #require(service.report)
+        #expect(report.wasInterrupted)
+        // No batch was full, and nothing said that nothing more would come.
+        #expect(report.collect.read == 23)
+        #expect(report.collect.collected == 23)
+        #expect(try await broker.statistics(of: "queue:analysis")["analysis-workers"]?.ready == .exact(23))
     }
 
     @Test("every layer can be on another broker")

@@ -89,6 +89,11 @@ struct AnswerTests {
             ("NOAUTH Authentication required.", .authentication, false),
             ("ERR AUTH <password> called without any password configured for the default user", .authentication, false),
             ("NOPERM this user has no permissions to run the 'xadd' command", .permissionDenied, false),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: x", .permissionDenied,
+                false
+            ),
+            ("ERR max number of clients reached", .unavailable, true),
             ("LOADING Redis is loading the dataset in memory", .unavailable, true),
             ("BUSY Redis is busy running a script", .unavailable, true),
             ("READONLY You can't write against a read only replica.", .unavailable, true),

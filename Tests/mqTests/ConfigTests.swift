@@ -247,6 +247,9 @@ struct PipelinePlanTests {
         let plan = try plan()
         #expect(plan.running == [.analysis, .api])
         #expect(plan.files.isEmpty && plan.remotes.isEmpty)
+        // A file that is given is read, or refused.
+        let error = #expect(throws: CLIError.self) { try self.plan(["--input", "a.csv"]) }
+        #expect(error?.status == .usage)
     }
 
     @Test("lets flags and the environment come first")
@@ -265,6 +268,19 @@ struct PipelinePlanTests {
         #expect(one == Settings.Value(text: "memory", source: "--layer analysis"))
     }
 
+    @Test("keeps statements where it is told, and nowhere that keeps messages only")
+    func stores() throws {
+        #expect(try plan().stores == nil)
+        let file = "pipeline: {stores: redis}"
+        #expect(try plan(file: file).stores == Settings.Value(text: "redis", source: "mq.yaml"))
+        let flag = try plan(["--stores", "sqlite:s.sqlite"], file: file).stores
+        #expect(flag == Settings.Value(text: "sqlite:s.sqlite", source: "--stores"))
+        let error = #expect(throws: CLIError.self) { try plan(["--stores", "amqp://u:hunter2@h"]) }
+        #expect(error?.status == .usage)
+        #expect(error.map { CLIErrors.line($0.description).contains("hunter2") } == false)
+        #expect(throws: ConfigError.self) { try plan(file: "pipeline: {stores: kafka}") }
+    }
+
     @Test("mixes files and URLs")
     func inputs() throws {
         let plan = try plan(["--input", "a.csv", "--input", "https://example.com/f", "--every", "5m"], file: nil)
@@ -278,6 +294,7 @@ struct PipelinePlanTests {
         "refuses flags that make no sense",
         arguments: [
             ["--workers", "0"], ["--concurrency", "1001"], ["--lease", "1ms"], ["--max-attempts", "0"],
+            ["--max-attempts", "20"],
             ["--every", "5m"], ["--input", "a.csv", "--every", "5m"], ["--input-format", "csv"],
             ["--input", "a.csv", "--input-format", "feed"], ["--input", "-", "--input", "-"],
             ["--layer", "api", "--input", "a.csv"], ["--input", "https://h", "--every", "1ms"],

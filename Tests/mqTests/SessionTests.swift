@@ -61,6 +61,24 @@ struct SessionTests {
         #expect(figures.inFlight == .exact(0))
     }
 
+    @Test("says what was printed when none of it could be acknowledged")
+    func unacknowledged() async throws {
+        let (_, member) = try await prepared(messages: 2)
+        let recorder = Recorder()
+        let session = ConsumeSession(
+            member: UnsettlingConsumer(base: member),
+            output: recorder.output(),
+            limit: 10,
+            wait: nil,
+            acknowledges: true
+        )
+        #expect(try await session.run() == 2)
+        #expect(recorder.standardOutput == "m0\nm1\n")
+        #expect(recorder.standardError.contains("the file is locked"))
+        #expect(recorder.standardError.contains("2 messages printed but not acknowledged"))
+        #expect(!recorder.standardError.contains("2 messages of"))
+    }
+
     @Test("gives back what was not printed when it is stopped")
     func stopped() async throws {
         let (queue, member) = try await prepared(messages: 5)
@@ -158,6 +176,15 @@ struct SessionTests {
         ) { queue, ids, name in
             try await queue.redrive(ids, of: name)
         }
+    }
+}
+
+/// A consumer whose broker takes no settlement.
+private struct UnsettlingConsumer: ConsumerDecorator {
+    let base: any QueueConsumer
+
+    func settle(_ requests: [SettleRequest]) async throws(QueueError) -> [SettleOutcome] {
+        throw QueueError(.unavailable, "the file is locked")
     }
 }
 

@@ -20,6 +20,9 @@ public final class Worker: Service {
         public var inFlight: Int
         /// Why the broker cannot be reached at the moment; `nil` when it can.
         public var problem: String?
+        /// How long until the last of the retries is due that this worker has asked for, negative when it was due before;
+        /// `nil` when it has asked for none.
+        public var untilLastRetry: Duration?
     }
 
     private let source: any MessageQueue
@@ -81,7 +84,8 @@ public final class Worker: Service {
             Status(
                 sinceLastPoll: state.lastPoll.map { clock.now() - $0 },
                 inFlight: state.heldCount,
-                problem: state.problem
+                problem: state.problem,
+                untilLastRetry: state.lastRetryDue.map { $0 - clock.now() }
             )
         }
     }
@@ -250,7 +254,8 @@ public final class Worker: Service {
             return onProgress()
         }
         let request = SettleRequest(delivery.receipt, settlement)
-        if state.withLock({ $0.add(request) }) { await flush(consumer, handlers) }
+        let now = clock.now()
+        if state.withLock({ $0.add(request, at: now) }) { await flush(consumer, handlers) }
     }
 
     private func report(_ settlement: Settlement, of delivery: Delivery) {

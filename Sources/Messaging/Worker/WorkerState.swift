@@ -11,6 +11,8 @@ struct WorkerState {
     private(set) var isStopping = false
     private(set) var lastPoll: Duration?
     private(set) var problem: String?
+    /// When the last of the retries is due that were asked for.
+    private(set) var lastRetryDue: Duration?
     private var slotWaiter: CheckedContinuation<Int, Never>?
     private var idleWaiters: [CheckedContinuation<Void, Never>] = []
 
@@ -47,7 +49,10 @@ struct WorkerState {
     ///
     /// Returns `true` when the caller must flush: one flush runs at a time, the rest join its next batch, so that a
     /// busy worker settles in large batches and an idle one at once.
-    mutating func add(_ request: SettleRequest) -> Bool {
+    mutating func add(_ request: SettleRequest, at now: Duration) -> Bool {
+        if case .retry(let delay, _) = request.settlement {
+            lastRetryDue = max(lastRetryDue ?? .zero, now + min(delay, .seconds(1 << 32)))
+        }
         waiting.append(request)
         if isFlushing { return false }
         isFlushing = true

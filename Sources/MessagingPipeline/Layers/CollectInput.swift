@@ -5,7 +5,7 @@ public struct CollectInput: Sendable {
     public let name: String
     /// How the statements are written; `nil` tells it from the first byte.
     public let format: StatementParser.Format?
-    /// Calls the closure with each piece in order.
+    /// Calls the closure with each piece in order, and with an empty one before it waits for more.
     let read: @Sendable (_ piece: @Sendable ([UInt8]) async throws -> Void) async throws -> Void
 
     /// Creates an input.
@@ -13,7 +13,8 @@ public struct CollectInput: Sendable {
     /// - Parameters:
     ///   - name: The name for reports.
     ///   - format: How the statements are written; `nil` tells it from the first byte.
-    ///   - read: Calls the closure with each piece of the input in order; throws when the input cannot be read.
+    ///   - read: Calls the closure with each piece of the input in order; throws when the input cannot be read. An empty
+    ///     piece says that nothing more comes for now: what was read so far is published then, not with what follows.
     public init(
         name: String,
         format: StatementParser.Format? = nil,

@@ -31,33 +31,59 @@ struct Collector: Sendable {
 
         func begin(_ input: CollectInput) { parser = StatementParser(format: input.format, source: input.name) }
 
-        func feed(_ bytes: [UInt8]) async throws { try await take(parser.feed(bytes)) }
-
-        func finish() async throws {
-            try await take(parser.finish())
-            try await publish()
+        /// Takes a piece; an empty one means that nothing more comes for now.
+        func feed(_ bytes: [UInt8]) async throws {
+            take(parser.feed(bytes))
+            try await publish(atLeast: bytes.isEmpty ? 1 : collector.batch)
         }
 
-        private func take(_ results: [ReadResult]) async throws {
+        func finish() async throws {
+            take(parser.finish())
+            try await publish(atLeast: 1)
+        }
+
+        /// Publishes what was read before the reading was stopped: it may come from a pipe that gives it once.
+        func flush() async throws {
+            let collector = collector
+            // Not in the task that was cancelled.
+            try await Task { try await self.publish(atLeast: 1, collector.hurried) }.value
+        }
+
+        private func take(_ results: [ReadResult]) {
+            var figures = CollectReport()
             for result in results {
-                var figures = CollectReport()
                 switch result {
                 case .statement(let statement):
-                    figures.read = 1
+                    figures.read += 1
                     pending.append(statement)
                 case .malformed(let record): figures.note(record)
                 }
-                collector.board.add(figures)
-                if pending.count >= collector.batch { try await publish() }
             }
+            collector.board.add(figures)
         }
 
-        private func publish() async throws {
-            let statements = pending
-            pending = []
-            collector.board.add(try await collector.publish(statements))
-            collector.tell()
+        private func publish(atLeast count: Int, _ collector: Collector? = nil) async throws {
+            let collector = collector ?? self.collector
+            var done = 0
+            // Only what was confirmed: the rest is published again, and known again where it had arrived.
+            defer { pending.removeFirst(done) }
+            while pending.count - done >= max(count, 1) {
+                let statements = Array(pending[done...].prefix(collector.batch))
+                let report = try await collector.publish(statements)
+                done += statements.count
+                collector.board.add(report)
+                collector.tell()
+            }
         }
+    }
+
+    /// How long what was read is published after the reading was stopped.
+    private static let hurry: Duration = .seconds(5)
+
+    private var hurried: Collector {
+        var collector = self
+        collector.patience = min(patience, Self.hurry)
+        return collector
     }
 
     /// Reads all inputs, one after the other.
@@ -68,8 +94,13 @@ struct Collector: Sendable {
         for input in inputs {
             try Task.checkCancellation()
             await run.begin(input)
-            try await input.read { piece in try await run.feed(piece) }
-            try await run.finish()
+            do {
+                try await input.read { piece in try await run.feed(piece) }
+                try await run.finish()
+            } catch let error where Task.isCancelled {
+                try await run.flush()
+                throw error
+            }
         }
     }
 

@@ -39,6 +39,9 @@ public enum Layer: String, Sendable, Hashable, CaseIterable {
     /// The layers that consume a queue, in order.
     public static let workers: [Layer] = [.analysis, .deduplication, .api]
 
+    /// After so many attempts a message is given up whatever a worker's policy says: it may have killed its workers.
+    package static let maxAttempts = 20
+
     /// The settings of the layer's queue.
     ///
     /// - Parameter lease: How long a delivery belongs to its worker.
@@ -47,7 +50,7 @@ public enum Layer: String, Sendable, Hashable, CaseIterable {
         guard let queue, let group else { return nil }
         return QueueDefinition(
             queue,
-            groups: [GroupDefinition(group, lease: lease, maxAttempts: 20)],
+            groups: [GroupDefinition(group, lease: lease, maxAttempts: Self.maxAttempts)],
             dedupeWindow: .seconds(24 * 3600)
         )
     }

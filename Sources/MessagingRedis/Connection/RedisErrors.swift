@@ -76,8 +76,11 @@ enum RedisErrors {
                 "a password was given, but this Redis has none; remove it from the URL",
                 queue: queue
             )
+        case "ERR" where reply.contains("max number of clients"):
+            return QueueError(.unavailable, "\(text); raise maxclients, or wait until others have gone", queue: queue)
         // Redis wraps an error of a command inside a script in a sentence.
         default:
+            if reply.contains("user executing the script can't") { return error("NOPERM \(reply)", queue: queue) }
             if reply.contains("WRONGTYPE") { return error("WRONGTYPE \(reply)", queue: queue) }
             if reply.contains("NOGROUP") { return error("NOGROUP \(reply)", queue: queue) }
             if reply.contains("OOM command not allowed") { return error("OOM \(reply)", queue: queue) }

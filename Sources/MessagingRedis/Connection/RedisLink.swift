@@ -130,10 +130,13 @@ final class RedisLink: Sendable {
     /// Closes a connection to a primary that has become a replica, so that the next use finds the new primary.
     static func leaveReplica(_ connection: RedisConnection, _ replies: [RedisReply]) {
         for reply in replies where reply.parts.first?.kind == .error {
-            guard let error = reply.error, error.contains("READONLY") || error.hasPrefix("MASTERDOWN") else { continue }
+            guard let error = reply.error, error.contains("READONLY") || isFromReplica(error) else { continue }
             return connection.close()
         }
     }
+
+    /// Whether an error says that the server is no primary, or not any more.
+    static func isFromReplica(_ error: String) -> Bool { error.hasPrefix("READONLY") || error.hasPrefix("MASTERDOWN") }
 
     /// Sends one command.
     func command(_ words: [String], queue: String? = nil) async throws(QueueError) -> RedisReply {

@@ -18,12 +18,16 @@ end
 -- Lua can pass on some thousand values. A foreign entry with more fields keeps what the contract reads; the rest stands
 -- packed in one field.
 local function shrunk(fields)
-  local kept, rest = {}, {}
+  local kept, rest, own = {}, {}, {}
+  for _, name in ipairs({
+    'payload', 'retry_count', 'original_message_id', 'error', 'failed_at', 'mq-id', 'mq-key', 'mq-content-type', 'mq-due',
+    'mq-published', 'mq-redrives', 'mq-history', 'mq-group', 'mq-reason', 'mq-attempts'
+  }) do own[name] = true end
   for i = 1, #fields, 2 do
     local name = fields[i]
-    local own = name == 'payload' or name == 'retry_count' or string.sub(name, 1, 3) == 'mq-'
-      or name == 'original_message_id' or name == 'error' or name == 'failed_at'
-    local into = own and kept or rest
+    local into = own[name] and kept or rest
+    -- A name that comes again counts once.
+    own[name] = nil
     into[#into + 1] = name
     into[#into + 1] = fields[i + 1]
   end
@@ -139,13 +143,14 @@ end
 -- What is on its way elsewhere is due so much later than it was: never. Times that are really meant lie before.
 local reserved_from = 4000000000000000
 
--- Puts something aside until it is due, and tells every process when it has become the next one.
+-- Puts something aside until it is due, and tells every process when it has become the next one. It is there then: a user
+-- without the right to tell must not hear that it is not.
 local function hold(due, held, wake, member, at, fields)
   at = math.max(0, math.min(at, reserved_from - 1))
   local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
   redis.call('HSET', held, member, cmsgpack.pack(fields))
   redis.call('ZADD', due, string.format('%d', at), member)
-  if #head == 0 or at < tonumber(head[2]) then redis.call('PUBLISH', wake, string.format('%d', at)) end
+  if #head == 0 or at < tonumber(head[2]) then redis.pcall('PUBLISH', wake, string.format('%d', at)) end
 end
 
 -- The groups of a stream by name: their position, how far they lag, how many entries are pending, their consumers.
@@ -242,6 +247,12 @@ local function trim(log, meta)
   return removed
 end
 
+-- Gives a key back without holding the server up, where the user may.
+local function drop(key)
+  local answer = redis.pcall('UNLINK', key)
+  if type(answer) == 'table' then redis.call('DEL', key) end
+end
+
 -- Two hashes remember the ids that were published, id → 'until ms:digest'. Each serves every other period of one window, and
 -- says in the field '' which; so what was published within a window is in one of the two. Returns that of this period, and
 -- the other one if it is of the period before.
@@ -251,9 +262,9 @@ local function remembered_in(first, second, window, t)
   if period % 2 == 1 then current, before = second, first end
   local mark = tonumber(redis.call('HGET', current, '') or '')
   -- A clock that was set back finds periods that are still to come.
-  if mark and mark < period then redis.call('UNLINK', current) end
+  if mark and mark < period then drop(current) end
   mark = tonumber(redis.call('HGET', before, '') or '')
-  if mark and mark < period - 1 then redis.call('UNLINK', before) end
+  if mark and mark < period - 1 then drop(before) end
   return current, mark and mark >= period - 1 and before or nil
 end
 

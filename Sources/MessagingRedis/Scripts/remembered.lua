@@ -1,5 +1,5 @@
 -- The ids that publishing recognises.   KEYS meta ids   ARGV cursor limit   → {next cursor, now, id, ms left…}
-if redis.call('EXISTS', KEYS[1]) == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
+if redis.call('HEXISTS', KEYS[1], 'format') == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
 local page = redis.call('HSCAN', KEYS[2], ARGV[1], 'COUNT', ARGV[2])
 local t = now()
 local result = {page[1], t}

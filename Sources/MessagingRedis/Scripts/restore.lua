@@ -3,7 +3,7 @@
 -- kind: q for every group, g for one, d a dead letter; due: ms or ''   → per message: A accepted, D done before, G no such
 -- group, or the error of the command that was refused
 local log, meta, dlq, words = KEYS[1], KEYS[2], KEYS[3], #ARGV
-if redis.call('EXISTS', meta) == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
+if redis.call('HEXISTS', meta, 'format') == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
 local ids, i = {}, 3
 while i <= words do
   ids[#ids + 1] = ARGV[i]

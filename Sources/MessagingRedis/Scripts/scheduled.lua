@@ -1,5 +1,5 @@
 -- KEYS meta due held   ARGV offset limit   → {{due ms, field, value…}…}
-if redis.call('EXISTS', KEYS[1]) == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
+if redis.call('HEXISTS', KEYS[1], 'format') == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
 local result = {}
 local page = redis.call('ZRANGE', KEYS[2], ARGV[1], ARGV[1] + ARGV[2] - 1, 'WITHSCORES')
 for i = 1, #page, 2 do

@@ -1,7 +1,7 @@
 -- KEYS log meta dlq qdue reserved   ARGV prefix-of-group-keys
 -- → {now, stored, scheduled, dead letters in all, arrived or -1, {group, ready, in flight, delayed, dead, consumers, oldest ms or -1}…}
 local log, meta, dlq = KEYS[1], KEYS[2], KEYS[3]
-if redis.call('EXISTS', meta) == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
+if redis.call('HEXISTS', meta, 'format') == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
 local scheduled, dead = redis.call('ZCARD', KEYS[4]), redis.call('XLEN', dlq) + redis.call('HLEN', KEYS[5])
 local arrived = redis.call('EXISTS', log) == 1 and info_of(log)['entries-added'] or -1
 local result = {now(), redis.call('XLEN', log), scheduled, dead, arrived}

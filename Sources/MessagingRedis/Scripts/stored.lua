@@ -4,7 +4,7 @@
 -- → {next or '', {id, state, group or '', due or -1, deliveries, field, value…}…}
 local log, meta, dlq, state, group = KEYS[1], KEYS[2], KEYS[3], ARGV[2], ARGV[3]
 local after, limit, most = ARGV[4], tonumber(ARGV[5]), 4194304
-if redis.call('EXISTS', meta) == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
+if redis.call('HEXISTS', meta, 'format') == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
 if group ~= '' and redis.call('HEXISTS', meta, 'group:' .. group .. ':lease_ms') == 0 then
   return redis.error_reply('NOTFOUND the group is not declared')
 end

@@ -2,7 +2,7 @@
 -- as before.
 -- KEYS meta dlq due held reserved reserved-ids   ARGV prefix-of-group-keys wake step id…   → 1 or 0 per id; steps: reserve, put-back, remove
 local meta, dlq, reserved, step = KEYS[1], KEYS[2], KEYS[5], ARGV[3]
-if redis.call('EXISTS', meta) == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
+if redis.call('HEXISTS', meta, 'format') == 0 then return redis.error_reply('NOTFOUND the queue is not declared') end
 
 local function timed(due, held, member)
   local at = tonumber(redis.call('ZSCORE', due, member) or '')
@@ -15,7 +15,7 @@ local function timed(due, held, member)
   if not is_reserved then return 0 end
   if step == 'put-back' then
     redis.call('ZADD', due, string.format('%d', at - reserved_from), member)
-    redis.call('PUBLISH', ARGV[2], string.format('%d', at - reserved_from))
+    redis.pcall('PUBLISH', ARGV[2], string.format('%d', at - reserved_from))
   else
     redis.call('ZREM', due, member)
     redis.call('HDEL', held, member)

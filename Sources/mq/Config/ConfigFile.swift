@@ -61,6 +61,8 @@ struct PipelineFile: Sendable, Equatable {
     var listen: ListenArgument?
     var drain: Duration?
     var workerPrefix: String?
+    /// Where the layers keep what is no message; `nil` means beside their queues.
+    var stores: String?
     var logLevel: Logger.Level?
     var logFormat: LogFormat?
 
@@ -77,7 +79,8 @@ struct PipelineFile: Sendable, Equatable {
 enum PipelineLimits {
     static let workers = 1...100
     static let concurrency = 1...1000
-    static let attempts = 1...1000
+    /// Below ``Layer/maxAttempts``, so that the policy decides and not the broker.
+    static let attempts = 1...(Layer.maxAttempts - 1)
     static let year = Duration.seconds(366 * 86_400)
     static let lease = Duration.milliseconds(10)...year
     static let drain = Duration.zero...Duration.seconds(3600)

@@ -17,7 +17,7 @@ extension ConfigReader {
         let key = "pipeline"
         var file = PipelineFile()
         let allowed =
-            ["layers", "sources", "every"] + Self.layerKeys + ["listen", "drain", "worker_prefix", "log"]
+            ["layers", "sources", "every"] + Self.layerKeys + ["listen", "drain", "worker_prefix", "stores", "log"]
         guard let members = mapping(node, key, allowed: allowed) else { return file }
         file.shared = layer(members, key)
         if let node = members["layers"] { file.layers = layers(node, "\(key).layers") }
@@ -33,6 +33,11 @@ extension ConfigReader {
             let expected = "letters, digits and . _ - : /, beginning with one of the first,"
             file.workerPrefix = parsed(node, "\(key).worker_prefix", expected) {
                 NameRules.isValid("\($0)1") ? $0 : nil
+            }
+        }
+        if let node = members["stores"] {
+            file.stores = parsed(node, "\(key).stores", "memory, sqlite, redis or a URL of one of them") {
+                PipelineStores.canBe(at: $0) ? $0 : nil
             }
         }
         if let node = members["log"], let log = mapping(node, "\(key).log", allowed: ["level", "format"]) {

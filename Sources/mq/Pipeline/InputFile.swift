@@ -52,11 +52,27 @@ struct InputFile: Sendable {
             }
             defer { if descriptor != 0 { close(descriptor) } }
             while true {
+                // Whoever writes into a pipe now and then must not wait until a batch is full.
+                if Self.waits(descriptor) { try await piece([]) }
                 let bytes = try await Self.read(descriptor, path)
                 if bytes.isEmpty { return }
                 try await piece(bytes)
             }
         }
+    }
+
+    /// Whether reading would have to wait for somebody to write.
+    private static func waits(_ descriptor: Int32) -> Bool {
+        var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return withUnsafeMutablePointer(to: &poll) { pointer in
+            #if canImport(Darwin)
+            Darwin.poll(pointer, 1, 0)
+            #elseif canImport(Glibc)
+            Glibc.poll(pointer, 1, 0)
+            #else
+            Musl.poll(pointer, 1, 0)
+            #endif
+        } == 0
     }
 
     /// Reads off the cooperative threads, because stdin may let us wait.

@@ -45,6 +45,18 @@ struct PipelineOptions: ParsableArguments {
     )
     var inputFormat: RemoteSource.Format?
 
+    @Option(
+        help: ArgumentHelp(
+            "Where statements, fingerprints and what is known of sources are kept: memory, sqlite, redis or a URL.",
+            discussion: """
+                By default on the backend of the layer's queue, and beside RabbitMQ and Kafka in the SQLite file. Name it before \
+                a queue moves: what is kept does not move with it.
+                """,
+            valueName: "name|url"
+        )
+    )
+    var stores: String?
+
     @Flag(help: "End when the inputs are read and every queue up to the last layer is empty.")
     var untilIdle = false
 

@@ -27,6 +27,8 @@ struct PipelinePlan: Sendable {
     let listen: ListenArgument?
     let drain: Duration
     let workerPrefix: String
+    /// Where the layers keep what is no message; `nil` means beside their queues.
+    let stores: Settings.Value?
 
     /// Decides what runs.
     ///
@@ -47,6 +49,13 @@ struct PipelinePlan: Sendable {
             followsFile
             ? file.sources
             : try options.inputs.map { try Self.source($0, formats, options.every) }
+        guard options.inputs.isEmpty || running.contains(.collect) else {
+            throw CLIError(
+                .usage,
+                "--input is read by the layer collect, which does not run here",
+                do: "add 'collect' to 'layers' in the configuration file, give '--layer collect', or leave --input out"
+            )
+        }
         let used = running.contains(.collect) ? sources : []
         files = used.compactMap {
             guard case .file(let path) = $0.place else { return nil }
@@ -57,6 +66,16 @@ struct PipelinePlan: Sendable {
         listen = options.listen ?? file.listen
         drain = options.drain ?? file.drain ?? .seconds(20)
         workerPrefix = options.workerPrefix ?? file.workerPrefix ?? "worker-"
+        stores =
+            options.stores.map { Settings.Value(text: $0, source: "--stores") }
+            ?? file.stores.map { Settings.Value(text: $0, source: settings.config?.name ?? "the file") }
+        if let stores, !PipelineStores.canBe(at: stores.text) {
+            throw CLIError(
+                .usage,
+                "\(stores.source) does not name a backend that keeps statements",
+                do: "give memory, sqlite, redis, or a URL of one of them"
+            )
+        }
         if used.isEmpty, running == [.collect] {
             throw CLIError(
                 .usage,

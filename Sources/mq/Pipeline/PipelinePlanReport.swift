@@ -8,6 +8,7 @@ struct PipelinePlanReport {
     private let config: String?
     private let diagnostics: Diagnostics.Choice
     private let places: [Layer: (place: String, source: String)]
+    private let stores: (place: String, source: String)?
 
     init(
         _ plan: PipelinePlan,
@@ -25,15 +26,17 @@ struct PipelinePlanReport {
                 (layer.layer, try Self.place(layer.backend ?? common, settings))
             }
         )
+        stores = try plan.stores.map { try Self.place($0, settings) }
     }
 
     /// Says where a backend is, without opening it.
     private static func place(_ chosen: Settings.Value?, _ settings: Settings) throws -> (String, String) {
-        guard let chosen else { return ("the default", "the default") }
+        let chosen = chosen ?? Settings.Value(text: Backends.standard, source: "the default")
         let kind = try Backends.kind(of: chosen)
-        if chosen.text.contains("://") { return (Redacted.text(chosen.text), chosen.source) }
-        let url = settings.value("\(kind.name)_url")
-        return (url.map { Redacted.text($0.text) } ?? kind.name, url?.source ?? chosen.source)
+        // `sqlite:file` is a URL too.
+        if chosen.text.contains(":") { return (Redacted.text(chosen.text), chosen.source) }
+        if let url = settings.value("\(kind.name)_url") { return (Redacted.text(url.text), url.source) }
+        return (kind.name == "sqlite" ? "sqlite:\(Backends.standardFile)" : kind.name, chosen.source)
     }
 
     // MARK: - For a person
@@ -71,12 +74,17 @@ struct PipelinePlanReport {
     }
 
     var lines: [String] {
-        [
-            ("configuration", config ?? "none"), ("listen", plan.listen.map(Self.text) ?? "no"),
-            ("drain", Format.age(plan.drain)), ("workers are named", "\(plan.workerPrefix)1 …"),
+        let kept = stores.map { "\($0.place), from \($0.source)" } ?? "beside the queues"
+        let rows: [(String, String)] = [
+            ("configuration", config ?? "none"),
+            ("listen", plan.listen.map(Self.text) ?? "no"),
+            ("drain", Format.age(plan.drain)),
+            ("workers are named", "\(plan.workerPrefix)1 …"),
+            ("statements are kept", kept),
             ("ends", plan.untilIdle ? "when idle" : "on SIGINT or SIGTERM"),
             ("log", "\(diagnostics.level.rawValue), \(diagnostics.format.rawValue)"),
-        ].map { name, value in
+        ]
+        return rows.map { name, value in
             name + String(repeating: " ", count: max(1, 20 - name.count)) + Redacted.line(value)
         }
     }
@@ -102,7 +110,8 @@ struct PipelinePlanReport {
                 )
             ),
             ("listen", JSON(plan.listen.map(Self.text))), ("drain_seconds", .seconds(plan.drain.inSeconds)),
-            ("worker_prefix", .string(plan.workerPrefix)), ("until_idle", .bool(plan.untilIdle)),
+            ("worker_prefix", .string(plan.workerPrefix)), ("stores", JSON(stores?.place)),
+            ("until_idle", .bool(plan.untilIdle)),
             (
                 "log",
                 ["level": .string(diagnostics.level.rawValue), "format": .string(diagnostics.format.rawValue)]

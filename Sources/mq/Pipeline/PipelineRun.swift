@@ -24,21 +24,33 @@ struct PipelineRun: Sendable {
 
     func run() async throws {
         let backends = try openBackends()
+        let stores = try plan.stores.map { place in
+            try Backends.open(
+                place.text,
+                from: place.source,
+                creates: true,
+                settings: settings,
+                timeout: global.timeout,
+                logger: logger
+            )
+        }
         do {
-            try await run(backends)
-            await close(backends)
+            try await run(backends, stores?.stores)
+            await close(backends, stores)
         } catch {
-            await close(backends)
+            await close(backends, stores)
             throw error
         }
     }
 
-    private func run(_ backends: [Layer: OpenBackend]) async throws {
+    /// Runs on backends; `named` is what the layers keep where that is not beside their queues.
+    private func run(_ backends: [Layer: OpenBackend], _ named: PipelineStores?) async throws {
         if plan.running != Set(Layer.allCases), backends.values.contains(where: \.isEphemeral) {
             output.note("the memory backend ends with this process, so no other process sees its queues")
         }
-        guard let deduplication = backends[.deduplication]?.stores.deduplication,
-            let stored = backends[.api]?.stores.statements, let states = backends[.analysis]?.stores.sources
+        guard let deduplication = (named ?? backends[.deduplication]?.stores)?.deduplication,
+            let stored = (named ?? backends[.api]?.stores)?.statements,
+            let states = (named ?? backends[.analysis]?.stores)?.sources
         else { return }
         // What is applied here wakes the live streams of this process.
         let statements = NotifyingStatementStore(stored)
@@ -159,8 +171,9 @@ struct PipelineRun: Sendable {
         return byLayer
     }
 
-    private func close(_ backends: [Layer: OpenBackend]) async {
+    private func close(_ backends: [Layer: OpenBackend], _ stores: OpenBackend?) async {
         for backend in backends.values { await backend.queue.close() }
+        await stores?.queue.close()
     }
 
     // MARK: - Result
@@ -168,6 +181,12 @@ struct PipelineRun: Sendable {
     private func finish(_ report: PipelineReport, _ backends: [Layer: OpenBackend]) throws {
         if report.collect.malformed > report.collect.malformedRecords.count {
             output.note("… and \(report.collect.malformed - report.collect.malformedRecords.count) more records")
+        }
+        if report.collect.changed > 0 {
+            output.note(
+                "\(Format.count(report.collect.changed, "statement")) not collected: the id is known with another content; "
+                    + "the first one counts, so let every input have ids of its own"
+            )
         }
         let summary = PipelineSummary(report, backends: backends)
         if output.isJSON {

@@ -9,12 +9,18 @@ import MessagingRedis
 import MessagingSQLite
 #endif
 
-/// What the layers keep, on the backend of their queue.
+/// What the layers keep, on the backend of their queue unless `--stores` says otherwise.
 struct PipelineStores: Sendable {
     let deduplication: any DeduplicationStore
     let statements: any StatementStore
     /// What the collector remembers of its sources.
     let sources: any SourceStateStore
+
+    /// Whether a backend, by its name or URL, can keep what is no message.
+    static func canBe(at place: String) -> Bool {
+        let kind = try? Backends.kind(of: Settings.Value(text: place, source: ""))
+        return kind.map { ["memory", "sqlite", "redis"].contains($0.name) } ?? false
+    }
 
     /// Stores that end with this process.
     static func memory() -> PipelineStores {

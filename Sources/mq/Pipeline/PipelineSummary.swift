@@ -114,8 +114,8 @@ struct PipelineSummary {
         var lines = [
             "Where to look next: 'mq status' shows the queues, '--listen 127.0.0.1:8080' serves the statements."
         ]
-        if report.dead > 0 {
-            lines.append("'mq dlq list \(Layer.analysis.queue ?? "")' shows what was given up, and why.")
+        for layer in Layer.workers where report.deadLetters[layer] != nil {
+            lines.append("'mq dlq list \(layer.queue ?? "")' shows what was given up, and why.")
         }
         return lines
     }
