@@ -15,18 +15,7 @@ local function promote(due, held, target)
   local members = redis.call('ZRANGEBYSCORE', due, '-inf', t, 'LIMIT', 0, limit)
   for _, m in ipairs(members) do
     local packed = redis.call('HGET', held, m)
-    if packed then
-      local fields = cmsgpack.unpack(packed)
-      -- One entry that cannot be handled must not keep those behind it waiting.
-      local ok, failure = pcall(add, target, fields)
-      if ok then promoted = promoted + 1
-      else
-        local why = type(failure) == 'table' and failure.err or tostring(failure)
-        local rest = {'payload', get(fields, 'payload') or '', 'mq-id', get(fields, 'mq-id') or m}
-        bury(dlq, meta, group, rest, attempt_of(fields), 'undecodable', why, t)
-        buried = buried + 1
-      end
-    end
+    if packed then add(target, cmsgpack.unpack(packed)) promoted = promoted + 1 end
     redis.call('ZREM', due, m)
     redis.call('HDEL', held, m)
   end
